@@ -1,0 +1,78 @@
+"""The winner and its scores in words and tables."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from raytune_app.cli.live import study_table
+from raytune_app.cli.output import result
+from raytune_app.errors import NotFoundError
+from raytune_app.spec import Experiment, parse
+from raytune_app.tuning.events import StudyView, read_events
+from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.study import Outcome
+
+
+def winner_text(outcome: Outcome, experiment: Experiment) -> str:
+    """Which trial won, by which score, with which values."""
+    winner = outcome.winner
+    assert winner is not None
+    objective = experiment.objective
+    lines = [f"winner: trial {winner.trial}, epoch {winner.epoch}, validation {objective.metric} {winner.score:.4f}"]
+    lines += [f"  {path}: {value}" for path, value in winner.config.items()]
+    if outcome.reason:
+        lines.append(f"  the study ended by {outcome.reason}")
+    return "\n".join(lines)
+
+
+def champion_text(test: dict[str, Any]) -> str:
+    """The scores on the sealed test part, with 95 % intervals and the per-class table."""
+    rows = [("accuracy", "accuracy"), ("macro precision", "macro_precision"), ("macro recall", "macro_recall"), ("macro F1", "macro_f1")]
+    lines = [f"sealed test part, n = {test['n']:,}:"]
+    lines += [f"  {title:<16}{test[key]:.4f}  (95 % interval {test[key + '_low']:.4f} to {test[key + '_high']:.4f})" for title, key in rows]
+    return "\n".join(lines) + "\n" + _drawn(_per_class(test))
+
+
+def show_study(args: argparse.Namespace, folder: StudyFolder) -> int:
+    """The verb `show`."""
+    import yaml
+
+    view = StudyView.of(read_events(folder.storage, folder.paths))
+    experiment = parse(yaml.safe_load(folder.storage.read_text(folder.paths.spec)))
+    winner = _winner(folder)
+    text = f"{folder.study}: {folder.record()['state']}\n{_drawn(study_table(view, experiment.objective))}"
+    if winner and winner["test"]:
+        text += "\n" + champion_text(winner["test"])
+    then = [f"raytune report {folder.study}"]
+    if winner and winner["model"]:
+        then.append(f"raytune serve {winner['model']['name']}@{winner['model']['version']}")
+    result(args, text, {"study": folder.record(), "winner": winner}, then)
+    return 0
+
+
+def _winner(folder: StudyFolder) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = folder.storage.read_json(folder.paths.winner)
+    except NotFoundError:
+        return None
+    return content
+
+
+def _per_class(test: dict[str, Any]) -> Table:
+    table = Table()
+    for name in ("label", "precision", "recall", "F1", "support"):
+        table.add_column(name, justify="right")
+    for row in test["per_class"]:
+        table.add_row(row["label"], *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), f"{row['support']:,}")
+    return table
+
+
+def _drawn(table: Table) -> str:
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip()

@@ -1,0 +1,232 @@
+"""The Ray cluster work runs on: the one at an address, or one started here and stopped with everything it started.
+
+    with connect(address=None) as cluster:
+        print(cluster.dashboard_url, cluster.cpus, cluster.gpus)
+
+Ray is imported inside, after its environment is set: it reads most of it at import.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil  # type: ignore[import-untyped]  # no stubs among the dependencies
+
+from raytune_app.errors import InputError, RaytuneError
+from raytune_app.fastpath import environment
+
+AUTH_MODE = "RAY_AUTH_MODE"
+STOP_GRACE_S = 5.0
+ADDRESS_REMEDY = "check --address or RAY_ADDRESS, that the cluster runs, and that its token is in ~/.ray/auth_token"
+
+
+@dataclass
+class Cluster:
+    """A connection to Ray; as a context manager it stops what it started.
+
+    Attributes:
+        dashboard_url: `http://host:port`, or None if the cluster has no dashboard.
+        embedded: started by us, on this machine, and stopped by `stop`.
+        token_file: where the token is that opens the dashboard; None if it is not in a file or auth is off.
+        cpus, gpus: what the whole cluster has.
+    """
+
+    dashboard_url: str | None
+    embedded: bool
+    token_file: Path | None
+    cpus: float
+    gpus: float
+    _folder: Path | None = None
+    _roots: list[psutil.Process] = field(default_factory=list)
+    _connected: bool = True
+
+    @property
+    def login(self) -> str:
+        """How to open the dashboard, in one line, without the secret itself."""
+        if self.dashboard_url is None:
+            return "this cluster has no dashboard"
+        if os.environ.get(AUTH_MODE) != "token":
+            return f"{self.dashboard_url} (no token needed)"
+        where = f"; it is in {self.token_file}" if self.token_file else ""
+        return f"{self.dashboard_url} (paste what `ray get-auth-token` prints{where})"
+
+    def stop(self) -> None:
+        """Disconnect; if embedded, end every process of the cluster. Safe to call twice."""
+        import ray
+
+        if not self._connected:
+            return
+        self._connected = False
+        started = _with_descendants(self._roots)
+        ray.shutdown()
+        _end(started)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def connect(address: str | None = None, *, cpus: int | None = None, gpus: int | None = None) -> Cluster:
+    """Connect to the Ray at `address` (default `RAY_ADDRESS`), or start one on this machine.
+
+    The embedded one has its dashboard on the loopback interface, token authentication on, usage statistics off and
+    Serve's fast path. If this process is connected already, that connection is lent and `stop` leaves it alone.
+
+    Args:
+        address: `host:port` of Ray's head, or `auto`.
+        cpus, gpus: how many the embedded cluster may use; None for all. Ignored with an address.
+
+    Raises:
+        InputError: nothing answers at the address, or it refuses our token.
+        RaytuneError: the embedded cluster does not start.
+    """
+    import_environment = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    os.environ.update({name: value for name, value in import_environment.items() if name not in os.environ})
+    address = address or os.environ.get("RAY_ADDRESS")
+    if _is_connected():
+        return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
+    return _attach(address) if address else _start(cpus, gpus)
+
+
+def _start(cpus: int | None, gpus: int | None) -> Cluster:
+    folder = Path(tempfile.mkdtemp(prefix="raytune-"))
+    token_file = _private_token()
+    before = set(psutil.Process().children())
+    try:
+        with _environment({**environment(folder), "PYTHONPATH": _python_path()}):
+            _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
+    except Exception as error:
+        _end(_with_descendants(_new_children(before)))
+        shutil.rmtree(folder, ignore_errors=True)
+        remedy = "look into /tmp/ray/session_latest/logs"
+        raise RaytuneError(f"a local Ray does not start: {_first_line(error)}", remedy) from error
+    return Cluster(_dashboard(), True, token_file, *_totals(), _folder=folder, _roots=_new_children(before))
+
+
+def _attach(address: str) -> Cluster:
+    try:
+        _init_with_right_auth(address)
+    except Exception as error:
+        raise InputError(f"cannot connect to Ray at {address}: {_first_line(error)}", ADDRESS_REMEDY) from error
+    return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals())
+
+
+def _init_with_right_auth(address: str) -> None:
+    """Ray never turns token auth on for an explicit address; a user must not have to find that out."""
+    from ray._private.authentication import authentication_token_setup as token_setup
+    from ray.exceptions import AuthenticationError
+
+    try:
+        _init(address=address)
+    except AuthenticationError:
+        if AUTH_MODE in os.environ or not token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+            raise
+        _init(address=address)
+
+
+def _init(**settings: Any) -> None:
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _is_connected() -> bool:
+    import ray
+
+    return ray.is_initialized()
+
+
+def _dashboard() -> str | None:
+    import ray
+
+    url = ray.get_runtime_context().worker.node.webui_url if ray.is_initialized() else None
+    return f"http://{url}" if url else None
+
+
+def _totals() -> tuple[float, float]:
+    import ray
+
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has not annotated it
+    return float(total.get("CPU", 0)), float(total.get("GPU", 0))
+
+
+def _private_token() -> Path | None:
+    """Ray turns token auth on for a local cluster but writes the token for everyone to read; here its owner alone."""
+    path = _token_file(os.environ.get(AUTH_MODE, "token"))
+    if path is None:
+        return None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    elif path.stat().st_uid == os.getuid():
+        path.chmod(0o600)
+    return path
+
+
+def _token_file(auth_mode: str | None) -> Path | None:
+    if auth_mode != "token" or "RAY_AUTH_TOKEN" in os.environ:
+        return None
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
+def _python_path() -> str:
+    """Workers import this package, `serving` and the user's own models from where this process does."""
+    root = str(Path(__file__).resolve().parents[1])
+    return os.pathsep.join(dict.fromkeys([root, os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Variables for the processes started inside, taken back afterwards: Tune's workers must not inherit our taste."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+def _new_children(before: set[psutil.Process]) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if child not in before]
+
+
+def _with_descendants(roots: list[psutil.Process]) -> list[psutil.Process]:
+    found = list(roots)
+    for root in roots:
+        try:
+            found += root.children(recursive=True)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Wait for them, then end those that stay; psutil knows a process by id and start time, so never another one."""
+    _, alive = psutil.wait_procs(processes, timeout=STOP_GRACE_S)
+    for process in alive:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(alive, timeout=STOP_GRACE_S)

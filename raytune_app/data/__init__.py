@@ -1,0 +1,1 @@
+"""Datasets as arrays: reading, splitting, batched augmentation; real data embedded in `builtin/`."""

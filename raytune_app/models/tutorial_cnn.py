@@ -1,0 +1,29 @@
+"""The tutorial's network: one convolution, one max pooling, one linear layer, no activation."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from raytune_app.models.pooling import MaxPool2
+
+
+class TutorialCnn(nn.Module):
+    """Pictures [B, C, S, S] to logits [B, K]; the size of the linear layer follows from S.
+
+    Args:
+        in_channels: C.
+        image_size: S, in pixels.
+        classes: K.
+        channels: filters of the convolution.
+    """
+
+    def __init__(self, *, in_channels: int, image_size: int, classes: int, channels: int = 32) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
+        self.pool = MaxPool2()
+        self.linear = nn.Linear(channels * (image_size // 2) ** 2, classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(self.pool(self.conv(pictures)).flatten(1)))

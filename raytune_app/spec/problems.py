@@ -1,0 +1,83 @@
+"""Pydantic's errors in our four parts: path, value, rule, remedy, with the near-miss for a misspelled name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from raytune_app.errors import Problem
+from raytune_app.spec import grammar
+
+_UNION_BRANCHES = re.compile(r"(constrained-)?(float|int|str)|literal\[.*\]|function-.*")
+"""Levels of pydantic's path that name a branch of a union, which the file does not have."""
+
+_SECTIONS: dict[str, type[grammar.Section]] = {
+    "data": grammar.DataSpec,
+    "train": grammar.TrainSpec,
+    "augment": grammar.AugmentSpec,
+    "objective": grammar.ObjectiveSpec,
+    "search": grammar.SearchSpec,
+    "resources": grammar.ResourcesSpec,
+    "budget": grammar.BudgetSpec,
+    "register": grammar.RegisterSpec,
+    "tutorial_cnn": grammar.TutorialCnnSpec,
+    "conv_net": grammar.ConvNetSpec,
+    "custom": grammar.CustomModelSpec,
+    "fifo": grammar.FifoSpec,
+    "asha": grammar.AshaSpec,
+}
+
+
+def to_problem(entry: Any) -> Problem:
+    """One entry of `pydantic.ValidationError.errors()` as a Problem."""
+    location = tuple(entry["loc"])
+    path = _path(location)
+    context = entry.get("ctx", {})
+    if entry["type"] == "extra_forbidden":
+        return Problem(path, repr(location[-1]), "unknown key", _near_key(location))
+    if entry["type"] == "missing":
+        return Problem(path, "missing", "is required", f"add `{location[-1]}:`")
+    if entry["type"] == "union_tag_not_found":
+        return Problem(f"{path}.name", "missing", "is required", "add `name:`")
+    if entry["type"] == "union_tag_invalid":
+        tags = re.findall(r"'([^']*)'", context["expected_tags"])
+        return Problem(f"{path}.name", repr(context["tag"]), f"must be one of {', '.join(tags)}", _near(context["tag"], tags))
+    if entry["type"] == "model_attributes_type" or entry["type"] == "model_type":
+        return Problem(path, _short(entry["input"]), "must be a mapping", "write `key: value` lines below it")
+    rule = str(context["error"]) if "error" in context else entry["msg"][:1].lower() + entry["msg"][1:]
+    choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    return Problem(path, _short(entry["input"]), rule, _near(str(entry["input"]), choices))
+
+
+def unique(problems: Sequence[Problem]) -> list[Problem]:
+    """One problem a path: a union reports its branches one by one."""
+    first: dict[str, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.path, problem)
+    return list(first.values())
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    parts = [str(part) for part in location]
+    if len(parts) > 1 and parts[0] in ("model", "scheduler"):
+        del parts[1]  # the discriminator's own level
+    return ".".join(part for part in parts if not _UNION_BRANCHES.fullmatch(part)) or "the file"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _near(word: str, choices: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "change the value"
+
+
+def _near_key(location: tuple[str | int, ...]) -> str:
+    section = _SECTIONS[str(location[-2])] if len(location) > 1 else grammar.Experiment
+    names = [field.alias or name for name, field in section.model_fields.items()]
+    close = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"remove it; known keys: {', '.join(names)}"

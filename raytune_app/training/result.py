@@ -1,0 +1,38 @@
+"""What one epoch of training says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EpochResult:
+    """One epoch; scores without a prefix are of the validation part. After divergence they may be NaN or infinite.
+
+    Attributes:
+        epoch: counted from 1.
+        train_loss: mean cross entropy over the epoch's batches, in nats, label smoothing included, penalties not.
+        train_accuracy: of the augmented training pictures, while the weights changed.
+        loss: mean cross entropy without smoothing, in nats.
+        images_per_s: training pictures a second, validation not included.
+        epoch_s: wall time, validation included.
+        lr: learning rate of the epoch's last step.
+        diverged: the loss was not a number, infinite, or beyond all sense.
+        finished: no further epoch is due: the last one, patience at its end, or diverged.
+        peak_gpu_mb: most memory that tensors took on the GPU so far; None on a CPU.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    loss: float
+    accuracy: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    images_per_s: float
+    epoch_s: float
+    lr: float
+    diverged: bool
+    finished: bool
+    peak_gpu_mb: float | None

@@ -1,0 +1,1 @@
+"""Studies: where configurations come from, which trials go on, what is written down, and who wins."""

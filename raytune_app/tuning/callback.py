@@ -1,0 +1,53 @@
+"""Ray Tune's Callback, thin: tells the Conductor of starts, checkpoints and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback, Checkpoint
+from ray.tune.experiment import Trial
+
+from raytune_app.tuning.conductor import Conductor
+
+
+class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
+    """Carries Tune's events to the Conductor.
+
+    Args:
+        conductor: of this study.
+        tune_root: where Tune keeps the trials, as its checkpoints' paths spell it.
+        tune_folder: the same folder relative to the study's.
+        count_parameters: of the network that a configuration describes; None where it cannot be built.
+    """
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        tune_root: str,
+        tune_folder: str,
+        count_parameters: Callable[[dict[str, Any]], int | None],
+    ) -> None:
+        self._conductor = conductor
+        self._count_parameters = count_parameters
+        self._tune_root = tune_root
+        self._tune_folder = tune_folder
+        self._started: set[int] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        number = trial.config["number"]
+        if number not in self._started:
+            self._started.add(number)
+            values = trial.config["values"]
+            self._conductor.started(number, values, self._count_parameters(values))
+
+    def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any) -> None:
+        inside = str(checkpoint.path).removeprefix(self._tune_root).lstrip("/")
+        self._conductor.saved(trial.config["number"], trial.last_result["epoch"], f"{self._tune_folder}/{inside}")
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._conductor.ended(trial.config["number"])
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        lines = str(trial.get_error()).strip().splitlines()
+        self._conductor.ended(trial.config["number"], error=lines[-1] if lines else "the trial's process died")

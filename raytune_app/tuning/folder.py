@@ -1,0 +1,99 @@
+"""A study's folder: an immutable id, the resolved experiment, and `study.json` with what is needed to reproduce it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import raytune_app
+from raytune_app.errors import NotFoundError
+from raytune_app.names import check_name
+from raytune_app.spec import Experiment
+from raytune_app.storage import Storage, StudyPaths
+from raytune_app.tuning.events import StudyState
+
+VERSIONED = ("ray", "torch", "torchvision", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """One study in a storage."""
+
+    storage: Storage
+    paths: StudyPaths
+
+    @property
+    def study(self) -> str:
+        return self.paths.study
+
+    @property
+    def location(self) -> str:
+        """The folder as a person would open it."""
+        return self.storage.location(self.paths.folder)
+
+    def record(self) -> dict[str, Any]:
+        """The content of study.json."""
+        content: dict[str, Any] = self.storage.read_json(self.paths.state)
+        return content
+
+    def update(self, **changes: Any) -> None:
+        """Write study.json again with these fields changed."""
+        self.storage.write_json(self.paths.state, {**self.record(), **changes})
+
+
+def create_study(storage: Storage, experiment: Experiment, data_fingerprint: str) -> StudyFolder:
+    """Make the folder of a new study: name, time and chance make an id that is never used twice."""
+    now = datetime.now(UTC)
+    study = f"{experiment.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    folder = StudyFolder(storage, StudyPaths(study))
+    storage.write(folder.paths.spec, experiment.to_yaml())
+    storage.write_json(
+        folder.paths.state,
+        {
+            "study": study,
+            "name": experiment.name,
+            "state": StudyState.RUNNING.value,
+            "reason": None,
+            "seed": experiment.seed,
+            "created": now.isoformat(timespec="seconds"),
+            "ended": None,
+            "versions": _versions(),
+            "data_fingerprint": data_fingerprint,
+            "code_fingerprint": code_fingerprint(),
+            "speed": None,
+            "job": None,
+        },
+    )
+    return folder
+
+
+def open_study(storage: Storage, study: str) -> StudyFolder:
+    """The study with this id, or the newest whose id starts with it. Raises NotFoundError naming what there is."""
+    known = storage.folders("studies")
+    if study in known:
+        return StudyFolder(storage, StudyPaths(study))
+    matching = [name for name in known if name.startswith(check_name(study, "study"))]
+    if not matching:
+        raise NotFoundError(f"no study {study!r} in {storage.uri}", "`raytune studies` lists them; check --storage")
+    newest = max(matching, key=lambda name: name.removeprefix(study))
+    return StudyFolder(storage, StudyPaths(newest))
+
+
+def code_fingerprint() -> str:
+    """SHA-256 over this package's own source files."""
+    root = Path(raytune_app.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    own = {"raytune": raytune_app.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in VERSIONED}

@@ -1,0 +1,101 @@
+"""Makes a model version of a champion: weights, golden samples, card, and model.json with where it comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import save as save_tensors
+
+from raytune_app.data.arrays import Training
+from raytune_app.registry import Draft, Registry
+from raytune_app.spec.grammar import RegisterSpec
+from raytune_app.training.predict import predict
+from raytune_app.training.run import signature_of
+from raytune_app.tuning.crown import Champion
+from raytune_app.tuning.folder import StudyFolder
+
+GOLDEN_SAMPLES = 16
+GOLDEN_TOLERANCE = 1e-4
+"""Largest difference of a probability that a server may show on the golden samples: other processors round otherwise."""
+
+
+def publish(folder: StudyFolder, champion: Champion, data: Training, target: RegisterSpec) -> int:
+    """Register the champion under `target.model`, point `target.alias` to it, and return the version's number.
+
+    Raises:
+        StorageError: the registry cannot be written.
+    """
+    registry = Registry(folder.storage)
+    draft = Draft(
+        model=_description(folder, champion, data),
+        weights=save_tensors({name: value.contiguous() for name, value in champion.classifier.state_dict().items()}),
+        golden=_golden(champion, data),
+        card=_card(folder, champion, target),
+    )
+    version = registry.register(target.model, draft)
+    if target.alias:
+        registry.promote(target.model, version, alias=target.alias)
+    return version
+
+
+def _description(folder: StudyFolder, champion: Champion, data: Training) -> dict[str, Any]:
+    record = folder.record()
+    experiment, winner = champion.experiment, champion.winner
+    return {
+        "network": experiment.to_dict()["model"],
+        "signature": signature_of(experiment, data).to_dict(),
+        "inputs": list(data.train.images.shape[1:]),
+        "labels": list(data.classes),
+        "parameters": winner.parameters,
+        "golden_tolerance": GOLDEN_TOLERANCE,
+        "metrics": {
+            "validation": {experiment.objective.metric.value: winner.score},
+            "test": champion.test,
+        },
+        "lineage": {
+            "study": folder.study,
+            "trial": winner.trial,
+            "epoch": winner.epoch,
+            "config": winner.config,
+            "data": experiment.data.name,
+            **{key: record[key] for key in ("seed", "data_fingerprint", "code_fingerprint", "versions", "speed")},
+        },
+    }
+
+
+def _golden(champion: Champion, data: Training) -> bytes:
+    """Real pictures of the validation part with the probabilities that a faithful server gives for them."""
+    inputs = np.ascontiguousarray(data.validation.images[:GOLDEN_SAMPLES])
+    probabilities = predict(champion.classifier, inputs, device=torch.device("cpu"))
+    return save_arrays({"inputs": inputs, "probabilities": probabilities})
+
+
+def _card(folder: StudyFolder, champion: Champion, target: RegisterSpec) -> str:
+    test, winner, experiment = champion.test, champion.winner, champion.experiment
+    settings = "\n".join(f"| `{path}` | {value} |" for path, value in winner.config.items())
+    per_class = "\n".join(
+        f"| {row['label']} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} | {row['support']} |"
+        for row in test["per_class"]
+    )
+    return f"""# {target.model}
+
+Network `{experiment.model.name}`, {winner.parameters:,} parameters, trained on `{experiment.data.name}` by study
+`{folder.study}`, trial {winner.trial}, epoch {winner.epoch}.
+
+Takes raw pixels 0 to 255; normalisation is part of the model. Answers one of {len(test["labels"])} labels.
+
+Sealed test part, n = {test["n"]}: accuracy {test["accuracy"]:.4f} (95 % interval {test["accuracy_low"]:.4f} to
+{test["accuracy_high"]:.4f}), macro F1 {test["macro_f1"]:.4f}. Validation {experiment.objective.metric}:
+{winner.score:.4f}; this score chose the winner, so it is optimistic.
+
+| setting | value |
+|---|---|
+{settings}
+
+| label | precision | recall | F1 | support |
+|---|---|---|---|---|
+{per_class}
+"""

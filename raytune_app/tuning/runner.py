@@ -1,0 +1,108 @@
+"""Runs the trials of a study on Ray Tune: warm processes, data once per node, decisions by the Conductor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import tune
+
+from raytune_app.spec.grammar import Experiment
+from raytune_app.tuning.callback import ConductedCallback
+from raytune_app.tuning.conductor import Conductor
+from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.resources import TrialResources
+from raytune_app.tuning.scheduler import ConductedScheduler, ConductedStopper
+from raytune_app.tuning.searcher import NumberedSearcher
+from raytune_app.tuning.space import trial_count
+from raytune_app.tuning.trainable import TrialInput, TrialTrainable
+
+_TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the event log is ours; CSV and JSON loggers slow the driver
+    "TUNE_RESULT_BUFFER_LENGTH": "1",  # a decision after every epoch
+    "TUNE_GLOBAL_CHECKPOINT_S": "60",  # Tune's own state is a cache
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+def run_trials(
+    experiment: Experiment,
+    shared: TrialInput,
+    folder: StudyFolder,
+    conductor: Conductor,
+    resources: TrialResources,
+    count_parameters: Callable[[dict[str, Any]], int | None],
+) -> None:
+    """Train until every trial has ended, the budget is spent, or Ctrl-C; all that happened is in the event log.
+
+    Needs a running Ray. Blocks. SIGINT ends the trials gracefully and returns.
+    """
+    tune_root = folder.storage.full(folder.paths.tune)
+    callback = ConductedCallback(conductor, tune_root, "tune", count_parameters)
+    with _environment(_TUNE_ENVIRONMENT):
+        tune.Tuner(
+            _with_input(shared, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=NumberedSearcher(experiment),
+                scheduler=ConductedScheduler(conductor),
+                num_samples=trial_count(experiment),
+                max_concurrent_trials=resources.slots,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=folder.storage.full(folder.paths.folder),
+                storage_filesystem=folder.storage.fs,
+                stop=ConductedStopper(conductor),
+                callbacks=[callback],
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _with_input(shared: TrialInput, resources: TrialResources) -> Any:
+    trainable = tune.with_parameters(TrialTrainable, shared=shared)
+    return tune.with_resources(trainable, {"cpu": resources.cpus, "gpu": resources.gpus})
+
+
+def _trial_name(trial: Any) -> str:
+    return f"trial-{trial.config['number']:05d}"
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def measure_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
+    """Choose the training speed where the trials will run, with one trial's share. Returns SpeedChoice's fields."""
+    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(_choose_speed)
+    chosen: dict[str, Any] = ray.get(remote.remote(shared, values))
+    return chosen
+
+
+def _choose_speed(shared: TrialInput, values: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    from raytune_app.spec import parse, resolve
+    from raytune_app.training.speed import choose_speed
+
+    torch.set_num_threads(shared.cpus)
+    device = torch.device("cuda" if shared.uses_gpu else "cpu")
+    choice = choose_speed(resolve(parse(shared.experiment), values), shared.data, device)
+    return {"speed": choice.speed.to_dict(), "measured": choice.measured}

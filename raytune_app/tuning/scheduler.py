@@ -1,0 +1,52 @@
+"""Ray Tune's TrialScheduler and Stopper, thin: both ask the Conductor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.stopper import Stopper
+
+from raytune_app.tuning.conductor import Conductor
+
+
+class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
+    """Starts trials in order and stops those the Conductor ends."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        row = {key: value for key, value in result.items() if key in REPORTED}
+        goes_on = self._conductor.reported(trial.config["number"], row)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles the scheduler into its own cache; the event log is the truth, so nothing of ours goes in."""
+        return {}
+
+
+class ConductedStopper(Stopper):  # type: ignore[misc]  # Ray is untyped
+    """Ends the whole study once its budget is spent or its target reached."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Single trials are the scheduler's affair."""
+        return False
+
+    def stop_all(self) -> bool:
+        return self._conductor.stop_reason is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+REPORTED = frozenset(
+    "epoch train_loss train_accuracy loss accuracy macro_precision macro_recall macro_f1 "
+    "images_per_s epoch_s lr diverged finished peak_gpu_mb".split()
+)
+"""The fields of EpochResult; everything else in a result is Ray's."""

@@ -1,0 +1,92 @@
+"""Decisions and their account, on hand-fed reports."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytune_app.spec import Experiment, parse
+from raytune_app.storage import Storage, StudyPaths
+from raytune_app.tuning.conductor import Conductor
+from raytune_app.tuning.events import EventLog, StudyView, TrialState, read_events
+from tests.tuning.conftest import Report
+
+
+class Bench:
+    """A conductor with a clock that only moves by hand."""
+
+    def __init__(self, experiment: Experiment, folder: Path) -> None:
+        self.storage, self.paths, self.now = Storage(str(folder)), StudyPaths("s"), 0.0
+        self.conductor = Conductor(experiment, EventLog(self.storage, self.paths), clock=lambda: self.now)
+
+    def start(self, *trials: int) -> None:
+        for trial in trials:
+            self.conductor.started(trial, {"train.lr": 0.1}, 10)
+
+    def view(self) -> StudyView:
+        return StudyView.of(read_events(self.storage, self.paths))
+
+
+def test_asha_stops_what_it_should_and_says_so(experiment: Experiment, report: Report, tmp_path: Path) -> None:
+    bench = Bench(experiment, tmp_path)
+    bench.start(0, 1, 2)
+    assert bench.conductor.reported(0, report(1, 0.9)) is True
+    assert bench.conductor.reported(1, report(1, 0.5)) is False
+    assert bench.conductor.reported(2, report(1, 0.95)) is True
+    assert bench.conductor.reported(2, report(2, 0.96)) is True
+    bench.conductor.ended(1)
+    trials = bench.view().trials
+    assert trials[1].state is TrialState.STOPPED
+    assert [(row["rung"], row["decision"]) for row in trials[2].epochs] == [(1, "continue"), (None, None)]
+    assert trials[1].epochs[0]["decision"] == "stopped"
+
+
+def test_for_a_loss_smaller_is_better(experiment: Experiment, report: Report, tmp_path: Path) -> None:
+    content = experiment.to_dict() | {"objective": {"metric": "loss"}}
+    bench = Bench(parse(content), tmp_path)
+    bench.start(0, 1)
+    assert bench.conductor.reported(0, report(1, 0.9, loss=0.2)) is True
+    assert bench.conductor.reported(1, report(1, 0.9, loss=0.3)) is False
+
+
+def test_the_last_epoch_finishes_a_trial(experiment: Experiment, report: Report, tmp_path: Path) -> None:
+    bench = Bench(experiment, tmp_path)
+    bench.start(0)
+    assert bench.conductor.reported(0, report(9, 0.9)) is False
+    bench.conductor.ended(0)
+    assert bench.view().trials[0].state is TrialState.FINISHED
+
+
+def test_divergence_ends_the_trial_and_not_the_study(experiment: Experiment, report: Report, tmp_path: Path) -> None:
+    bench = Bench(experiment, tmp_path)
+    bench.start(0, 1)
+    assert bench.conductor.reported(0, report(1, 0.1, loss=float("nan"), diverged=True, finished=True)) is False
+    bench.conductor.ended(0)
+    assert bench.conductor.reported(1, report(1, 0.05)) is True, "a diverged trial must not stand in a rung"
+    view = bench.view()
+    assert view.trials[0].state is TrialState.DIVERGED
+    assert view.trials[0].epochs[0]["loss"] is None
+    assert bench.conductor.stop_reason is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [({"epochs": 2}, "2 epochs"), ({"wall_time_s": 10}, "10 s"), ({"target": 0.6}, "target: accuracy 0.6")],
+)
+def test_each_budget_ends_the_study_and_is_named(
+    budget: dict[str, Any], said: str, experiment: Experiment, report: Report, tmp_path: Path
+) -> None:
+    bench = Bench(parse(experiment.to_dict() | {"budget": budget}), tmp_path)
+    bench.start(0)
+    assert bench.conductor.reported(0, report(1, 0.5)) is True
+    bench.now = 11.0
+    assert bench.conductor.reported(0, report(2, 0.7)) is False
+    assert bench.conductor.stop_reason is not None and said in bench.conductor.stop_reason
+
+
+def test_an_error_is_the_trials_state(experiment: Experiment, tmp_path: Path) -> None:
+    bench = Bench(experiment, tmp_path)
+    bench.start(0)
+    bench.conductor.ended(0, error="ValueError: no")
+    trial = bench.view().trials[0]
+    assert (trial.state, trial.error) == (TrialState.FAILED, "ValueError: no")

@@ -1,0 +1,35 @@
+"""What can never be given is refused at once; what can is packed."""
+
+from typing import Any
+
+import pytest
+
+from raytune_app.errors import ResourceError
+from raytune_app.spec.grammar import ResourcesSpec
+from raytune_app.tuning.resources import TrialResources, allot
+
+
+@pytest.mark.parametrize(
+    ("asked", "cluster", "given"),
+    [
+        ({"gpus": "auto"}, {"CPU": 2}, TrialResources(1, 0, 2)),
+        ({"gpus": "auto"}, {"CPU": 8, "GPU": 2}, TrialResources(1, 1, 2)),
+        ({"gpus": 0.25}, {"CPU": 16, "GPU": 2}, TrialResources(1, 0.25, 8)),
+        ({"gpus": 0.1}, {"CPU": 16, "GPU": 1}, TrialResources(1, 0.1, 10)),
+        ({"gpus": 0.4}, {"CPU": 16, "GPU": 2}, TrialResources(1, 0.4, 4)),  # a fraction never spans two GPUs
+        ({"gpus": 0, "cpus": 3}, {"CPU": 8}, TrialResources(3, 0, 2)),
+        ({"gpus": 0, "concurrent": 1}, {"CPU": 8}, TrialResources(1, 0, 1)),
+    ],
+)
+def test_trials_are_packed(asked: dict[str, Any], cluster: dict[str, float], given: TrialResources) -> None:
+    assert allot(ResourcesSpec.model_validate(asked), cluster, trials=100) == given
+
+
+def test_no_more_slots_than_trials() -> None:
+    assert allot(ResourcesSpec(), {"CPU": 8}, trials=3).slots == 3
+
+
+@pytest.mark.parametrize("asked", [{"gpus": 1}, {"gpus": 0.1}, {"cpus": 9}])
+def test_too_much_is_refused_with_what_there_is(asked: dict[str, Any]) -> None:
+    with pytest.raises(ResourceError, match="the cluster has"):
+        allot(ResourcesSpec.model_validate(asked), {"CPU": 8}, trials=1)
