@@ -43,7 +43,7 @@ class LiveTable:
         settled, total = self._view.progress()
         self._bar.update(self._task, completed=settled, total=total or None)
         if not self._console.is_terminal and event["event"] == "trial_ended":
-            self._console.print(self._line(self._view.trials[event["trial"]]), markup=False, highlight=False)
+            self._console.print(self._line(self._view.trials[event["trial"]]), markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Group:
         return Group(study_table(self._view, self._objective), self._bar)

@@ -11,7 +11,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +45,13 @@ def read_idx(path: Path, *, ndim: int, remedy: str, md5: str | None = None) -> N
         raise DataError(f"{path} is truncated or corrupt: {error}", remedy) from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else path.open("rb")
+    return cast("BinaryIO", gzip.open(path, "rb") if packed else path.open("rb"))
 
 
-def _parse(file: IO[bytes], ndim: int, md5: str | None) -> NDArray[np.uint8]:
+def _parse(file: BinaryIO, ndim: int, md5: str | None) -> NDArray[np.uint8]:
     header = file.read(4 + 4 * ndim)
     if len(header) != 4 + 4 * ndim:
         raise ValueError("it ends inside its header")

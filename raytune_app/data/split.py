@@ -61,7 +61,7 @@ def _check_counts(counts: Indices, classes: Sequence[str]) -> None:
 def _apportion(counts: Indices, total: int) -> Indices:
     """Whole numbers proportional to `counts` that add up to `total`."""
     exact = counts * (total / counts.sum())
-    floor = np.floor(exact).astype(np.int64)
+    floor: Indices = np.floor(exact).astype(np.int64)
     left = total - int(floor.sum())
     floor[np.argsort(floor - exact, kind="stable")[:left]] += 1
     return floor

@@ -33,7 +33,7 @@ class Classifier(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         fitted = fit(pixels, self.signature.image_size)
-        return cast(Tensor, self.network(torch.addcmul(self.offset, fitted.to(self.scale.dtype), self.scale)))
+        return cast("Tensor", self.network(torch.addcmul(self.offset, fitted.to(self.scale.dtype), self.scale)))
 
 
 def fit(pixels: Tensor, size: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, cast
 
 from torch import Tensor, nn
@@ -53,12 +54,12 @@ class ConvNet(nn.Module):
                 f"use at most {image_size.bit_length() - 1} blocks or a larger data.image_size",
             )
         widths = [in_channels, *(width << block for block in range(blocks))]
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.blocks = nn.Sequential(*(_block(a, b, kernel, batch_norm, dropout, activation) for a, b in pairs))
         self.linear = nn.Linear(widths[-1] * side**2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return cast(Tensor, self.linear(self.blocks(pictures).flatten(1)))
+        return cast("Tensor", self.linear(self.blocks(pictures).flatten(1)))
 
 
 def _block(

@@ -26,4 +26,4 @@ class TutorialCnn(nn.Module):
         self.linear = nn.Linear(channels * (image_size // 2) ** 2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return cast(Tensor, self.linear(self.pool(self.conv(pictures)).flatten(1)))
+        return cast("Tensor", self.linear(self.pool(self.conv(pictures)).flatten(1)))

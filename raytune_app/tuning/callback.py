@@ -51,3 +51,7 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         lines = str(trial.get_error()).strip().splitlines()
         self._conductor.ended(trial.config["number"], error=lines[-1] if lines else "the trial's process died")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles callbacks into its own cache; the event log is the truth, so nothing of ours goes in."""
+        return {}

@@ -44,4 +44,4 @@ def crown(folder: StudyFolder, experiment: Experiment, winner: Winner, data: Tra
     predictions = predict(classifier, test.images, device=torch.device("cpu")).argmax(axis=1)
     table = confusion(test.labels, predictions, len(data.classes))
     scores = report_scores(table, data.classes, seed=experiment.seed)
-    return Champion(winner, classifier, resolved, scores)
+    return Champion(winner, classifier, resolved, {**scores, "labels": list(data.classes)})

@@ -13,9 +13,10 @@ from raytune_app.data.arrays import Training
 from raytune_app.data.catalog import load_training
 from raytune_app.errors import StudyError
 from raytune_app.models.catalog import build, parameter_count
-from raytune_app.spec import Experiment, resolve
+from raytune_app.spec import Experiment, parse, resolve
+from raytune_app.spec.reading import merge
 from raytune_app.storage import Storage
-from raytune_app.training.run import signature_of
+from raytune_app.training.run import check_batch, signature_of
 from raytune_app.training.speed import Speed
 from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.events import EventLog, Observer, StudyState, StudyView, TrialState, finite, read_events
@@ -61,6 +62,7 @@ def prepare(experiment: Experiment, storage: Storage) -> Prepared:
     data = load_training(experiment.data, experiment.seed)
     first = resolve(experiment, suggest(experiment, 0))
     build(first.model, signature_of(first, data), seed=0)
+    check_batch(_with_largest_batch(first, experiment), data)
     return Prepared(experiment, data, resources, create_study(storage, experiment, data.fingerprint))
 
 
@@ -143,6 +145,12 @@ def write_winner(
 def _end(folder: StudyFolder, log: EventLog, state: StudyState, reason: str | None) -> None:
     log.append("study_ended", state=state.value, reason=reason)
     folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _with_largest_batch(first: Experiment, experiment: Experiment) -> Experiment:
+    """The first trial's experiment with the largest batch that the search may draw."""
+    domain = experiment.domains().get("train.batch_size")
+    return parse(merge(first.to_dict(), {"train.batch_size": int(max(domain.edges()))})) if domain else first
 
 
 def _parameters(prepared: Prepared, values: dict[str, Any]) -> int | None:

@@ -1,0 +1,138 @@
+"""The demo's steps, in the order a person would take them by hand."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import raytune_app
+from raytune_app.cli.experiment import Finished, next_commands, run_study
+from raytune_app.cli.output import result, say
+from raytune_app.cluster import Cluster, connect
+from raytune_app.data.arrays import Arrays
+from raytune_app.data.catalog import load_test
+from raytune_app.deployment import Deployment, check_port, deploy
+from raytune_app.endpoint import Endpoint, Evaluation
+from raytune_app.errors import EndpointError, InputError
+from raytune_app.spec import Experiment, load
+from raytune_app.storage import Storage, default_uri
+
+SHOWN_DIGITS = 4
+SHADES = " .:-=+*#%@"
+
+
+def walk_through(args: argparse.Namespace) -> int:
+    """Tune, choose, score, register, serve, evaluate; then stop everything, or with --keep wait for Ctrl-C."""
+    started = time.monotonic()
+    check_port(args.port)
+    experiment = load(_experiment_file())
+    storage = Storage(args.storage or default_uri())
+    with connect() as cluster:
+        _title(1, "a local Ray")
+        say(f"dashboard: {cluster.login}")
+        _title(2, f"tune {experiment.model.name} on {experiment.data.name}: {experiment.trials} trials")
+        outcome, finished = run_study(experiment, storage, _experiment_file().parent)
+        if finished is None:
+            result(args, f"interrupted; the study's folder opens: {outcome.folder.location}", {"study": outcome.folder.study})
+            return 1
+        return _serve_and_evaluate(args, cluster, experiment, finished, started)
+
+
+def _serve_and_evaluate(args: argparse.Namespace, cluster: Cluster, experiment: Experiment, finished: Finished, started: float) -> int:
+    assert experiment.register_as is not None and finished.version is not None
+    model = experiment.register_as.model
+    storage = finished.outcome.folder.storage
+    test = load_test(experiment.data)
+    _title(4, f"serve {model} version {finished.version}")
+    with deploy(cluster, {model: finished.version}, storage.uri, port=args.port) as deployment:
+        endpoint = Endpoint(deployment.url)
+        _show_digits(endpoint, model, test)
+        _title(5, f"evaluate all {len(test):,} test pictures through the endpoint")
+        evaluation = endpoint.evaluate(model, test.images, test.labels)
+        say(_compared(evaluation, finished))
+        _title(6, "where everything is")
+        _summary(args, experiment, finished, evaluation, deployment, started)
+        if args.keep:
+            say(f"dashboard {cluster.dashboard_url} and endpoint {deployment.url} stay until Ctrl-C")
+            _wait_for_interrupt()
+    return 0
+
+
+def _show_digits(endpoint: Endpoint, model: str, test: Arrays) -> None:
+    for index in range(SHOWN_DIGITS):
+        answer = endpoint.classify(model, _png(test.images[index]), "image/png")
+        label = answer["label"]
+        say(f"{_drawn(test.images[index])}\n  answer {label} ({answer['probabilities'][label]:.1%}), truth {test.labels[index]}, version {answer['version']}\n")
+
+
+def _compared(evaluation: Evaluation, finished: Finished) -> str:
+    offline = finished.champion.test["accuracy"]
+    if evaluation.accuracy != offline:
+        raise EndpointError(
+            f"the endpoint's accuracy {evaluation.accuracy} differs from the study's {offline}", "please report this as a fault"
+        )
+    return (
+        f"accuracy {evaluation.accuracy:.4f}, equal to step 3's to the last of {evaluation.n:,} pictures; "
+        f"one at a time p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms; {evaluation.images_per_s:,.0f} images/s in batches"
+    )
+
+
+def _summary(args: argparse.Namespace, experiment: Experiment, finished: Finished, evaluation: Evaluation, deployment: Deployment, started: float) -> None:
+    folder = finished.outcome.folder
+    assert experiment.register_as is not None
+    model = experiment.register_as.model
+    content: dict[str, Any] = {
+        "study": folder.study,
+        "folder": folder.location,
+        "model": f"{model}@{finished.version}",
+        "test_accuracy": finished.champion.test["accuracy"],
+        "endpoint_accuracy": evaluation.accuracy,
+        "p50_ms": evaluation.p50_ms,
+        "p99_ms": evaluation.p99_ms,
+        "images_per_s": evaluation.images_per_s,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    model_folder = folder.storage.location(f"models/{model}/{finished.version}")
+    text = f"study   {folder.location}\nmodel   {model_folder}\ntook    {content['seconds']:.0f} s"
+    by_hand = ["raytune run experiments/demo.yaml", *next_commands(finished, experiment), f"raytune predict {model} digit.png", f"raytune evaluate {model} --url {deployment.url}"]
+    result(args, text, content, by_hand)
+
+
+def _wait_for_interrupt() -> None:
+    """Ctrl-C or SIGTERM ends the wait and is then done with: what follows is the orderly stop."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+def _experiment_file() -> Path:
+    file = Path(raytune_app.__file__).parents[1] / "experiments" / "demo.yaml"
+    if not file.exists():
+        raise InputError("the demo's experiment file is not here", "run the demo from a checkout of the project")
+    return file
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image[0]).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _drawn(image: NDArray[np.uint8]) -> str:
+    """A grey picture [1, H, W] in characters: every second row, since a character is twice as high as wide."""
+    rows = image[0, ::2] // 26
+    return "\n".join("  " + "".join(SHADES[level] for level in row) for row in rows if row.any())
+
+
+def _title(step: int, text: str) -> None:
+    say(f"\n[{step}/6] {text}")

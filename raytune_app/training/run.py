@@ -1,0 +1,190 @@
+"""One trial's training: `Run` holds what changes, `fit` drives it. Pure PyTorch, no Ray."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raytune_app.data.arrays import Training
+from raytune_app.data.augment import Augmentation
+from raytune_app.errors import DataError
+from raytune_app.models.catalog import build
+from raytune_app.models.classifier import Classifier
+from raytune_app.models.signature import Signature
+from raytune_app.spec.grammar import Experiment
+from raytune_app.training.metrics import Scores
+from raytune_app.training.optimizers import build_optimizer, join_state, set_lr, split_state
+from raytune_app.training.pictures import place
+from raytune_app.training.result import EpochResult
+from raytune_app.training.schedules import lr_factor
+from raytune_app.training.seeds import Purpose, generator, network_randomness
+from raytune_app.training.speed import Speed
+from raytune_app.training.step import Step, Tally
+from raytune_app.training.validation import validate
+
+MODEL = "model."
+OPTIMIZER = "optimizer."
+
+EXPLODED = 1000.0
+"""A mean loss this many times that of blind guessing counts as diverged."""
+
+_CHECK_EVERY = 100
+"""Steps between looks at the loss: an epoch that has become NaN ends early."""
+
+
+def signature_of(experiment: Experiment, data: Training) -> Signature:
+    """What the network of this experiment takes and gives on these data."""
+    channels, height, width = data.train.images.shape[1:]
+    size = experiment.data.image_size or max(height, width)
+    return Signature(channels, size, data.classes, data.mean, data.std)
+
+
+class Run:
+    """The training of one configuration, an epoch at a time.
+
+    Everything random follows from (`seed`, epoch), so a run that loads the state saved after epoch k goes on with
+    bit-identical epochs k + 1, k + 2, ... on the same device and speed.
+
+    Args:
+        experiment: resolved, without search domains.
+        data: the training and validation parts; may be read-only.
+        seed: of weights, order, augmentation and dropout.
+        device: where to train.
+        speed: how to compute.
+
+    Raises:
+        DataError: a batch is larger than the training part.
+        InputError: the network cannot be built.
+    """
+
+    def __init__(
+        self, experiment: Experiment, data: Training, *, seed: int, device: torch.device, speed: Speed
+    ) -> None:
+        check_batch(experiment, data)
+        self.epoch = 0
+        self._experiment, self._seed, self._device = experiment, seed, device
+        self._train, self._validation = place(data, device)
+        signature = signature_of(experiment, data)
+        self._classes = len(signature.classes)
+        self.classifier: Classifier = build(experiment.model, signature, seed).to(device)
+        if speed.channels_last:
+            self.classifier.to(memory_format=torch.channels_last)
+        self._augment = Augmentation.of(experiment.augment, signature.image_size)
+        self._optimizer = build_optimizer(experiment.train, self.classifier.parameters())
+        self._step = Step(self.classifier, self._optimizer, experiment.train, speed)
+        self._best: tuple[float, int] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self._train) / self._batch_size)
+
+    def train_epoch(self) -> EpochResult:
+        """Train one epoch, then score the validation part. Never raises because the loss is not finite."""
+        started = time.perf_counter()
+        with network_randomness(self._seed, self.epoch, self._device):
+            tally = self._train_batches()
+        trained_s = time.perf_counter() - started
+        loss, table = validate(self.classifier, self._validation, self._classes)
+        self.epoch += 1
+        scores = Scores.of(table)
+        diverged = self._is_senseless(tally.loss) or self._is_senseless(loss)
+        values = {
+            "loss": loss,
+            "accuracy": scores.accuracy,
+            "macro_precision": scores.macro_precision,
+            "macro_recall": scores.macro_recall,
+            "macro_f1": scores.macro_f1,
+        }
+        out_of_patience = self._is_out_of_patience(values[self._experiment.objective.metric.value])
+        return EpochResult(
+            epoch=self.epoch,
+            train_loss=tally.loss,
+            train_accuracy=tally.accuracy,
+            **values,
+            images_per_s=tally.count / trained_s,
+            epoch_s=time.perf_counter() - started,
+            lr=self._lr(self.epoch * self.steps_per_epoch - 1),
+            diverged=diverged,
+            finished=diverged or out_of_patience or self.epoch >= self._experiment.train.epochs,
+            peak_gpu_mb=self._peak_gpu_mb(),
+        )
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that later epochs depend on: tensors (`model.*`, `optimizer.*`) for safetensors, and values for JSON."""
+        remembered, values = split_state(self._optimizer)
+        tensors = {MODEL + name: tensor for name, tensor in self.classifier.state_dict().items()}
+        tensors |= {OPTIMIZER + name: tensor for name, tensor in remembered.items()}
+        copies = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+        return copies, {"epoch": self.epoch, "best": self._best, "optimizer": values}
+
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from a state. Hyperparameters stay those of this run's own experiment, which PBT relies on."""
+        self.classifier.load_state_dict(_below(MODEL, tensors))
+        join_state(self._optimizer, _below(OPTIMIZER, tensors), values["optimizer"])
+        self.epoch = int(values["epoch"])
+        best = values["best"]
+        self._best = None if best is None else (float(best[0]), int(best[1]))
+
+    @property
+    def _batch_size(self) -> int:
+        return int(self._experiment.train.batch_size)
+
+    def _train_batches(self) -> Tally:
+        """One pass over the training part; stops early if the loss is lost."""
+        order_rng = generator(self._seed, self.epoch, Purpose.ORDER, torch.device("cpu"))
+        order = torch.randperm(len(self._train), generator=order_rng).to(self._device)
+        rng = generator(self._seed, self.epoch, Purpose.AUGMENTATION, self._device)
+        tally = Tally(self._device)
+        first = self.epoch * self.steps_per_epoch
+        for step, indices in enumerate(torch.split(order, self._batch_size)):
+            set_lr(self._optimizer, self._lr(first + step))
+            images, labels = self._train.take(indices)
+            tally.add(*self._step(self._augment(images, rng), labels), labels)
+            if (step + 1) % _CHECK_EVERY == 0 and self._is_senseless(tally.loss):
+                break
+        return tally
+
+    def _lr(self, step: int) -> float:
+        train = self._experiment.train
+        return float(train.lr) * lr_factor(train.schedule, step, train.epochs * self.steps_per_epoch)
+
+    def _is_senseless(self, loss: float) -> bool:
+        return not loss < EXPLODED * math.log(max(self._classes, 2))
+
+    def _is_out_of_patience(self, value: float) -> bool:
+        score = self._experiment.objective.sign * value
+        if self._best is None or score > self._best[0]:
+            self._best = score, self.epoch
+        patience = self._experiment.train.patience
+        return patience is not None and self.epoch - self._best[1] >= patience
+
+    def _peak_gpu_mb(self) -> float | None:
+        return torch.cuda.max_memory_allocated(self._device) / 2**20 if self._device.type == "cuda" else None
+
+
+def fit(run: Run) -> Iterator[EpochResult]:
+    """Train to the end, one result an epoch; the last one has `finished` true."""
+    while True:
+        result = run.train_epoch()
+        yield result
+        if result.finished:
+            return
+
+
+def check_batch(experiment: Experiment, data: Training) -> None:
+    """Raises DataError if a batch is larger than the training part."""
+    size, count = int(experiment.train.batch_size), len(data.train)
+    if size > count:
+        raise DataError(
+            f"train.batch_size {size} is larger than the training part, {count} pictures",
+            "lower train.batch_size or raise data.train_limit",
+        )
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

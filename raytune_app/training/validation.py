@@ -1,0 +1,27 @@
+"""Scoring a classifier on the validation part, always in float32: the score belongs to the network that is served."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from raytune_app.models.classifier import Classifier
+from raytune_app.training.metrics import Counts
+from raytune_app.training.pictures import Pictures
+
+BATCH = 500
+
+
+@torch.inference_mode()
+def validate(classifier: Classifier, pictures: Pictures, classes: int) -> tuple[float, Counts]:
+    """Mean cross entropy in nats, and the confusion table [K, K], row = truth; the classifier ends in its former mode."""
+    was_training = classifier.training
+    classifier.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=pictures.labels.device)
+    table = torch.zeros(classes * classes, dtype=torch.int64, device=pictures.labels.device)
+    for images, labels in zip(torch.split(pictures.images, BATCH), torch.split(pictures.labels, BATCH), strict=True):
+        logits = classifier(images)
+        loss += F.cross_entropy(logits, labels, reduction="sum")
+        table += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+    classifier.train(was_training)
+    return float(loss) / len(pictures), table.view(classes, classes).cpu().numpy()

@@ -1,0 +1,1 @@
+"""The endpoint: registered models behind the Open Inference Protocol, on Ray Serve."""

@@ -1,0 +1,161 @@
+"""What the endpoint does, without HTTP: which models are live and ready, what they are, and what they answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytune_app import __version__
+from raytune_app.errors import InputError, MediaError, NotFoundError, NotReadyError
+from raytune_app.picture import decode, kind
+from serving.batching import Batcher
+from serving.protocol import (
+    Pixels,
+    Shape,
+    classify_answer,
+    infer_answer,
+    model_metadata,
+    read_infer,
+    read_raw,
+    server_metadata,
+)
+
+OCTETS = "application/octet-stream"
+CURL_DEFAULT = "application/x-www-form-urlencoded"
+"""What `curl --data-binary @digit.png` claims unasked; read as octets."""
+PICTURES = ("image/png", "image/jpeg", OCTETS, CURL_DEFAULT)
+
+
+class Model(Protocol):
+    """A version that can answer; `serving.predictor.Predictor` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def picture_s(self) -> float: ...
+    def predict(self, images: Pixels) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A model in memory with the queue of its own, so that no batch ever mixes versions."""
+
+    model: Model
+    batcher: Batcher
+
+
+class DataPlane:
+    """The models that answer now, one version of each, and why a wanted version does not."""
+
+    def __init__(self) -> None:
+        self._residents: dict[str, Resident] = {}
+        self._refused: dict[tuple[str, int], str] = {}
+
+    def serve(self, model: Model) -> None:
+        """Let `model` answer from now on under its name; requests already inside finish with the version they met."""
+        self._residents[model.name] = Resident(model, Batcher(model.predict, model.picture_s))
+        self._refused.pop((model.name, model.version), None)
+
+    def retire(self, name: str) -> None:
+        self._residents.pop(name, None)
+
+    def refuse(self, name: str, version: int, reason: str) -> None:
+        """Remember why this version does not answer; `reason` is shown to clients."""
+        self._refused[(name, version)] = reason
+
+    def versions(self) -> dict[str, int]:
+        """The version that answers, by model."""
+        return {name: resident.model.version for name, resident in self._residents.items()}
+
+    def live(self) -> dict[str, Any]:
+        return {"live": True}
+
+    def ready(self) -> dict[str, Any]:
+        """Raises NotReadyError while no model is loaded."""
+        if not self._residents:
+            raise NotReadyError("no model is loaded yet", "try again in a few seconds")
+        return {"ready": True}
+
+    def metadata(self) -> dict[str, Any]:
+        return server_metadata(__version__)
+
+    def model_metadata(self, name: str, version: str | None) -> dict[str, Any]:
+        model = self._find(name, version).model
+        return model_metadata(model.name, model.version, model.shape, model.labels)
+
+    def model_ready(self, name: str, version: str | None) -> dict[str, Any]:
+        """Raises NotReadyError with the reason if this version was refused, NotFoundError if nobody knows it."""
+        self._find(name, version)
+        return {"name": name, "ready": True}
+
+    async def infer(self, name: str, version: str | None, body: bytes) -> bytes:
+        """The protocol's answer to its request. Raises InputError, TooLargeError, NotFoundError, NotReadyError."""
+        resident = self._find(name, version)
+        model = resident.model
+        request = read_infer(body, model.shape)
+        probabilities = await _probabilities(resident, request.pixels)
+        return infer_answer(request, model.name, model.version, model.labels, probabilities)
+
+    async def classify(self, name: str, version: str | None, media: str, body: bytes) -> bytes:
+        """Label and probabilities of one picture: a PNG or JPEG file, or C*H*W raw bytes.
+
+        Raises:
+            InputError, MediaError, TooLargeError, NotFoundError, NotReadyError.
+        """
+        resident = self._find(name, version)
+        model = resident.model
+        pixels = _read_picture(media, body, model.shape)
+        probabilities = await resident.batcher.submit(pixels)
+        return classify_answer(model.name, model.version, model.labels, probabilities)
+
+    def _find(self, name: str, version: str | None) -> Resident:
+        resident = self._residents.get(name)
+        if resident is not None and version in (None, str(resident.model.version)):
+            return resident
+        wanted = int(version) if version and version.isdecimal() and len(version) < 10 else None
+        reasons = [why for (each, number), why in self._refused.items() if each == name and wanted in (None, number)]
+        if reasons and (wanted is not None or resident is None):
+            raise NotReadyError(f"model {name!r} is not ready: {reasons[-1]}", "promote or deploy another version")
+        if resident is None:
+            known = ", ".join(self._residents) or "none"
+            raise NotFoundError(f"no model {name[:64]!r} here", f"models here are: {known}")
+        raise NotFoundError(f"model {name!r} does not serve that version", f"it serves {resident.model.version}")
+
+
+async def _probabilities(resident: Resident, pixels: Pixels) -> NDArray[np.float32]:
+    if len(pixels) == 1 and pixels.dtype == np.uint8:
+        return (await resident.batcher.submit(pixels[0]))[np.newaxis]
+    return await resident.batcher.run(pixels)
+
+
+def _read_picture(media: str, body: bytes, shape: Shape) -> NDArray[np.uint8]:
+    """A PNG or JPEG by its first bytes; other octets are raw pixels."""
+    if not body:
+        raise InputError("the body is empty", "send a PNG or JPEG file, or raw pixels")
+    if media not in PICTURES:
+        raise MediaError("Content-Type is not one this endpoint takes", f"send {', '.join(PICTURES[:3])}")
+    if kind(body) is None:
+        if media not in (OCTETS, CURL_DEFAULT):
+            raise MediaError(f"the body is not {media}", "send a PNG or JPEG file")
+        return read_raw(body, shape)
+    try:
+        return decode(body, shape)
+    except InputError:
+        if len(body) != math.prod(shape):
+            raise
+        return read_raw(body, shape)  # raw pixels that happen to begin like a file
+
+
+def public_reason(error: Exception, location: str) -> str:
+    """An error's message without the place where models are stored."""
+    return str(error).replace(location, "").lstrip("/")
