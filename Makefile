@@ -2,41 +2,48 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK := $(shell cksum requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
-STAMP := .venv/.installed-$(LOCK)
-ARGS ?=
+# Named after what the set-up depends on: it is done again when the pins or the project's metadata change, else never.
+STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 BENCH ?= $(sort $(basename $(notdir $(wildcard benchmarks/*.py))))
 
+.DEFAULT_GOAL := help
 .PHONY: help demo test lint bench
+
 help:
-	@echo "make demo    set up, then everything end to end on real data: tune, choose, serve, evaluate (ARGS=--keep leaves it running)"
-	@echo "make test    set up, then run the test suite"
-	@echo "make lint    set up, then ruff and mypy"
-	@echo "make bench   set up, then run every benchmark (BENCH=name for one)"
+	@echo "make demo    everything end to end on real data: tune, choose, serve, evaluate (ARGS=--keep leaves it running)"
+	@echo "make test    the test suite (ARGS='-k name' for a part of it)"
+	@echo "make lint    style and types: ruff and mypy"
+	@echo "make bench   every benchmark, one after the other (BENCH=name for one)"
+	@echo "Each sets up .venv first, once, from requirements.lock."
 
 demo: $(STAMP)
+	@echo "Running the demo: about three minutes on two cores."
 	@$(BIN)/raytune demo $(ARGS)
 
 test: $(STAMP)
-	@echo "running the tests"
+	@echo "Running the tests."
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)
-	@echo "checking style and types"
+	@echo "Checking the style."
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@echo "Checking the types."
 	@$(BIN)/mypy
 
 bench: $(STAMP)
-	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
+	@for name in $(BENCH); do echo "Running benchmarks/$$name.py."; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
 
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "this Python has no venv module; install it (Debian: apt-get install python3-venv)"; exit 1; }
-	@echo "setting up .venv: once, about 6 GB, most of it torch's CUDA libraries"
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+$(STAMP):
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11 or newer, or say which: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: this Python has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@echo "Setting up .venv: once, about 6 GB, most of it torch's CUDA libraries."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	@echo "Installing the packages pinned in requirements.lock."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	@echo "Installing this project, editable."
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@rm -f .venv/.installed-*; touch $@
-	@echo "set up"
+	@rm -f .venv/.installed-* && touch $@
+	@echo "Set up."

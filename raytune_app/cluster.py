@@ -109,9 +109,11 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
     try:
         with _environment({**environment(folder), "PYTHONPATH": _python_path()}):
             _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
-    except Exception as error:
+    except BaseException as error:  # Ctrl-C too must leave nothing behind
         _end(_with_descendants(_new_children(before)))
         shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, Exception):
+            raise
         remedy = "look into /tmp/ray/session_latest/logs"
         raise RaytuneError(f"a local Ray does not start: {_first_line(error)}", remedy) from error
     return Cluster(_dashboard(), True, token_file, *_totals(), _folder=folder, _roots=_new_children(before))

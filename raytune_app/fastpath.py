@@ -31,9 +31,14 @@ PORTS = (
 """Fixed by default, and HAProxy shares a port silently: two clusters on one machine would answer for each other."""
 
 _WRAPPER = """#!/bin/sh
-# Ray's template binds HAProxy's statistics and metrics to every interface and opens its control socket to every user.
+# Ray's template binds HAProxy's statistics and metrics to every interface, opens its control socket to every user, and
+# lets a client choose Serve's timeout. Nobody waits on a disconnect here: an answer takes less than noticing would.
 for argument; do
-  [ "$previous" = -f ] && sed -i -e 's/bind [*]\\{0,1\\}:/bind 127.0.0.1:/' -e 's/mode 666/mode 600/' "$argument"
+  [ "$previous" = -f ] && sed -i \\
+    -e 's/bind [*]\\{0,1\\}:/bind 127.0.0.1:/' \\
+    -e 's/mode 666/mode 600/' \\
+    -e '/^frontend http_frontend/a\\    http-request del-header x-request-timeout-seconds' \\
+    -e '/^frontend http_frontend/a\\    http-request set-header x-request-disconnect-disabled ?1' "$argument"
   previous=$argument
 done
 exec "BINARY" "$@"

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from raytune_app.errors import InputError, MediaError, TooLargeError
+from raytune_app.errors import InputError, MediaError, NotFoundError, TooLargeError
 
 FORMATS = ("PNG", "JPEG")
+MAX_FILE_BYTES = 32 * 2**20
 MAX_SIDE_PX = 4096
 MAX_PIXELS = 16_000_000
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -24,6 +26,18 @@ _MODES = {1: "L", 3: "RGB"}
 def kind(body: bytes) -> str | None:
     """`image/png` or `image/jpeg` by the first bytes; None for anything else."""
     return next((media for magic, media in _MAGIC.items() if body.startswith(magic)), None)
+
+
+def read_file(file: Path) -> bytes:
+    """The bytes of a picture file. Raises NotFoundError, InputError, or TooLargeError before a huge file is read."""
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise _too_large(f"a file of {file.stat().st_size:,} bytes")
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{file} does not exist", "give a PNG or JPEG file") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}", "give a PNG or JPEG file") from error
 
 
 def decode(body: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -4,8 +4,7 @@ Started by import string, `serving.app:build`; `raytune_app.deployment` writes t
 comes as `user_config`, so another version needs no restart: it is loaded beside the one that answers, then swapped.
 """
 
-from __future__ import annotations
-
+# no `from __future__ import annotations`: Serve reads the annotation of `build` and must find the class itself
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
@@ -63,6 +62,7 @@ class Models:
         Serve replace a healthy replica. With nothing before it there is nothing to keep, so then it raises.
         """
         wanted = UserConfig.model_validate(user_config).models
+        self._plane.forget_refusals()
         for name, version in wanted.items():
             if self._plane.versions().get(name) != version:
                 await self._load(name, version)
@@ -85,7 +85,7 @@ class Models:
         self._plane.ready()
 
 
-def _predictor(storage: str, name: str, version: int) -> Predictor:
+def _predictor(storage: str, name: str, version: int) -> "Predictor":
     from serving.predictor import Predictor
 
     return Predictor.load(storage, name, version)
@@ -100,4 +100,5 @@ def _reason(error: Exception, storage: str) -> str:
 
 def build(arguments: Arguments) -> Application:
     """The application for `serving.app:build`."""
-    return Models.bind(arguments)
+    application: Application = Models.bind(arguments)  # type: ignore[attr-defined]  # the decorator hides it from mypy
+    return application

@@ -73,6 +73,10 @@ class DataPlane:
         """Remember why this version does not answer; `reason` is shown to clients."""
         self._refused[(name, version)] = reason
 
+    def forget_refusals(self) -> None:
+        """Another configuration has come; what was wrong with the last one no longer matters."""
+        self._refused.clear()
+
     def versions(self) -> dict[str, int]:
         """The version that answers, by model."""
         return {name: resident.model.version for name, resident in self._residents.items()}

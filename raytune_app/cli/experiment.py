@@ -7,7 +7,6 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from raytune_app.cli.live import LiveTable
 from raytune_app.cli.output import result, say
@@ -17,6 +16,8 @@ from raytune_app.spec import Experiment
 from raytune_app.storage import Storage
 from raytune_app.tuning import study
 from raytune_app.tuning.crown import Champion, crown
+from raytune_app.tuning.events import StudyState
+from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.publish import publish
 from raytune_app.tuning.tensorboard import TensorBoard
 
@@ -32,54 +33,74 @@ class Finished:
 
 def run_experiment(args: argparse.Namespace, experiment: Experiment, storage: Storage) -> int:
     """The verb `run`, given a connected Ray. Returns the exit code: 1 for a study that was interrupted."""
-    outcome, finished = run_study(experiment, storage, code_path=Path(args.spec).parent)
+    prepared, outcome = run_trials(experiment, storage, code_path=Path(args.spec).parent)
+    finished = finish(prepared, outcome)
     folder = outcome.folder
+    content = {"study": folder.study, "state": outcome.state, "folder": folder.location}
     if finished is None:
         said = f"study {folder.study} was interrupted; its folder opens: {folder.location}"
-        result(args, said, {"study": folder.study, "state": outcome.state, "folder": folder.location}, [f"raytune show {folder.study}"])
+        result(args, said, content, [f"raytune show {folder.study}"])
         return 1
-    content = {"study": folder.study, "state": outcome.state, "folder": folder.location, "winner": folder.storage.read_json(folder.paths.winner)}
-    result(args, f"study {folder.study}: {folder.location}", content, next_commands(finished, experiment))
+    content["winner"] = folder.storage.read_json(folder.paths.winner)
+    result(
+        args,
+        f"study {folder.study}: {folder.location}",
+        content,
+        next_commands(finished, experiment),
+    )
     return 0
 
 
-def run_study(experiment: Experiment, storage: Storage, code_path: Path) -> tuple[study.Outcome, Finished | None]:
-    """Prepare, tune, score, register, report; the second part is None if Ctrl-C ended the study early."""
+def run_trials(experiment: Experiment, storage: Storage, code_path: Path) -> tuple[study.Prepared, study.Outcome]:
+    """Prepare and tune, with the live table, TensorBoard and the report.
+
+    Args:
+        code_path: a folder from which a user's own network may be imported, beside the current one.
+    """
     prepared = study.prepare(experiment, storage)
     folder, resources = prepared.folder, prepared.resources
     say(f"study {folder.study}: {resources.slots} trials at once, each {resources.cpus} CPU and {resources.gpus:g} GPU")
     code_paths = (str(code_path.absolute()), os.getcwd())
     with LiveTable(experiment.objective) as table, TensorBoard(folder) as board:
         outcome = study.tune(prepared, [table, board], code_paths)
-    if outcome.winner is None or outcome.state == "stopped":
-        write_report(storage, folder.study)
-        return outcome, None
-    return outcome, _finish(prepared, outcome)
+    write_report(storage, folder.study)
+    return prepared, outcome
 
 
-def _finish(prepared: study.Prepared, outcome: study.Outcome) -> Finished:
+def finish(prepared: study.Prepared, outcome: study.Outcome) -> Finished | None:
+    """Score the winner on the sealed test part, register it, report; None if the study was interrupted."""
     experiment, folder, winner = prepared.experiment, outcome.folder, outcome.winner
-    assert winner is not None
+    if winner is None or outcome.state is StudyState.STOPPED:
+        return None
     say(winner_text(outcome, experiment))
     champion = crown(folder, experiment, winner, prepared.data)
     say(champion_text(champion.test))
-    model: dict[str, Any] | None = None
-    if experiment.register_as:
-        version = publish(folder, champion, prepared.data, experiment.register_as)
-        model = {"name": experiment.register_as.model, "version": version, "alias": experiment.register_as.alias}
-        alias = f" and is now {model['alias']}" if model["alias"] else ""
-        say(f"registered as {model['name']} version {version}{alias}")
-    study.write_winner(folder, experiment, winner, champion.test, model)
+    version = _register(folder, champion, prepared)
     write_report(folder.storage, folder.study)
-    return Finished(outcome, champion, model["version"] if model else None)
+    return Finished(outcome, champion, version)
+
+
+def _register(folder: StudyFolder, champion: Champion, prepared: study.Prepared) -> int | None:
+    target, model, version = prepared.experiment.register_as, None, None
+    if target:
+        version = publish(folder, champion, prepared.data, target)
+        model = {"name": target.model, "version": version, "alias": target.alias}
+        say(f"registered as {target.model} version {version}" + (f", now {target.alias}" if target.alias else ""))
+    study.write_winner(folder, prepared.experiment, champion.winner, champion.test, model)
+    return version
 
 
 def next_commands(finished: Finished, experiment: Experiment) -> list[str]:
     """What a person would type next."""
     folder = finished.outcome.folder
-    commands = [f"raytune show {folder.study}", f"open {folder.storage.location(folder.paths.report)}"]
+    commands = [
+        f"raytune show {folder.study}",
+        f"open {folder.storage.location(folder.paths.report)}",
+    ]
     if folder.storage.is_local:
-        commands.append(f"{Path(sys.executable).parent / 'tensorboard'} --logdir {folder.storage.location(folder.paths.tensorboard)}")
+        commands.append(
+            f"{Path(sys.executable).parent / 'tensorboard'} --logdir {folder.storage.location(folder.paths.tensorboard)}"
+        )
     if experiment.register_as:
         commands.append(f"raytune serve {experiment.register_as.model}")
     return commands

@@ -8,14 +8,25 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from raytune_app.spec.grammar import ObjectiveSpec
 from raytune_app.tuning.events import Event, StudyView, TrialState, TrialView
 
 MAX_ROWS = 24
-_STYLES = {TrialState.FINISHED: "green", TrialState.STOPPED: "dim", TrialState.DIVERGED: "red", TrialState.FAILED: "red"}
+_STYLES = {
+    TrialState.FINISHED: "green",
+    TrialState.STOPPED: "dim",
+    TrialState.DIVERGED: "red",
+    TrialState.FAILED: "red",
+}
 
 
 class LiveTable:
@@ -34,7 +45,12 @@ class LiveTable:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._console.is_terminal:
             self._live.stop()
 
@@ -43,7 +59,12 @@ class LiveTable:
         settled, total = self._view.progress()
         self._bar.update(self._task, completed=settled, total=total or None)
         if not self._console.is_terminal and event["event"] == "trial_ended":
-            self._console.print(self._line(self._view.trials[event["trial"]]), markup=False, highlight=False, soft_wrap=True)
+            self._console.print(
+                self._line(self._view.trials[event["trial"]]),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def _render(self) -> Group:
         return Group(study_table(self._view, self._objective), self._bar)
@@ -71,7 +92,15 @@ def leading(view: StudyView, objective: ObjectiveSpec) -> TrialView | None:
 def study_table(view: StudyView, objective: ObjectiveSpec) -> Table:
     """Trials as rows: those running first, then the best; at most MAX_ROWS."""
     table = Table(title=view.study, title_justify="left")
-    for name in ("trial", "state", "epoch", "loss", "accuracy", "rung decision", "images/s"):
+    for name in (
+        "trial",
+        "state",
+        "epoch",
+        "loss",
+        "accuracy",
+        "rung decision",
+        "images/s",
+    ):
         table.add_column(name, justify="right" if name not in ("state", "rung decision") else "left")
     leader = leading(view, objective)
     for trial in _ordered(view, objective)[:MAX_ROWS]:
@@ -84,7 +113,11 @@ def study_table(view: StudyView, objective: ObjectiveSpec) -> Table:
 def _ordered(view: StudyView, objective: ObjectiveSpec) -> list[TrialView]:
     def key(trial: TrialView) -> tuple[bool, float, int]:
         best = trial.best(objective.metric, objective.sign)
-        return trial.state is not TrialState.RUNNING, -objective.sign * best[objective.metric] if best else 0.0, trial.number
+        return (
+            trial.state is not TrialState.RUNNING,
+            -objective.sign * best[objective.metric] if best else 0.0,
+            trial.number,
+        )
 
     return sorted(view.trials.values(), key=key)
 
@@ -92,7 +125,15 @@ def _ordered(view: StudyView, objective: ObjectiveSpec) -> list[TrialView]:
 def _cells(trial: TrialView, leads: bool) -> tuple[str, ...]:
     last = trial.last
     if last is None:
-        return str(trial.number), trial.state.value, "-", "-", "-", trial.error or "", "-"
+        return (
+            str(trial.number),
+            trial.state.value,
+            "-",
+            "-",
+            "-",
+            trial.error or "",
+            "-",
+        )
     judged = [row for row in trial.epochs if row["rung"] is not None]
     decision = f"rung {judged[-1]['rung']}: {judged[-1]['decision']}" if judged else ""
     return (

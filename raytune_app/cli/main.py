@@ -17,7 +17,10 @@ INTERRUPTED = 130
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; each verb sets `run`, a function from the parsed arguments to an exit code."""
     parser = argparse.ArgumentParser(
-        prog="raytune", description=raytune_app.__doc__, epilog="start with: raytune demo", allow_abbrev=False
+        prog="raytune",
+        description=raytune_app.__doc__,
+        epilog="start with: raytune demo",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"raytune {raytune_app.__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -30,7 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_common(verb: argparse.ArgumentParser) -> None:
     common = verb.add_argument_group("common options")
-    common.add_argument("--storage", metavar="URI", help="folder or URI of studies and models (default: $RAYTUNE_STORAGE or ~/.raytune)")
+    common.add_argument(
+        "--storage",
+        metavar="URI",
+        help="folder or URI of studies and models (default: $RAYTUNE_STORAGE or ~/.raytune)",
+    )
     common.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -50,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
-        print(f"error: {type(error).__name__}: {error}\n  this is a fault of raytune's; --debug shows where", file=sys.stderr)
+        print(
+            f"error: {type(error).__name__}: {error}\n  this is a fault of raytune's; --debug shows where",
+            file=sys.stderr,
+        )
         return 1
 
 

@@ -15,7 +15,10 @@ def add(subparsers: Any) -> None:
     check.set_defaults(run=_check)
     run = subparsers.add_parser("run", help="run an experiment here: on RAY_ADDRESS or an embedded local Ray")
     _add_spec(run)
-    run.add_argument("--address", help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)")
+    run.add_argument(
+        "--address",
+        help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)",
+    )
     run.set_defaults(run=_run)
     studies = subparsers.add_parser("studies", help="list the studies of a storage")
     studies.set_defaults(run=_studies)
@@ -36,7 +39,12 @@ def _check(args: argparse.Namespace) -> int:
     from raytune_app.spec import load
 
     experiment = load(args.spec, args.overrides)
-    result(args, experiment.to_yaml().rstrip(), experiment.to_dict(), [f"raytune run {args.spec}"])
+    result(
+        args,
+        experiment.to_yaml().rstrip(),
+        experiment.to_dict(),
+        [f"raytune run {args.spec}"],
+    )
     return 0
 
 
@@ -82,5 +90,10 @@ def _report(args: argparse.Namespace) -> int:
 
     folder = open_study(Storage(args.storage or default_uri()), args.study)
     location = folder.storage.location(write_report(folder.storage, folder.study))
-    result(args, location, {"study": folder.study, "report": location}, [f"raytune show {folder.study}"])
+    result(
+        args,
+        location,
+        {"study": folder.study, "report": location},
+        [f"raytune show {folder.study}"],
+    )
     return 0

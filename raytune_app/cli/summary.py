@@ -31,9 +31,17 @@ def winner_text(outcome: Outcome, experiment: Experiment) -> str:
 
 def champion_text(test: dict[str, Any]) -> str:
     """The scores on the sealed test part, with 95 % intervals and the per-class table."""
-    rows = [("accuracy", "accuracy"), ("macro precision", "macro_precision"), ("macro recall", "macro_recall"), ("macro F1", "macro_f1")]
+    rows = [
+        ("accuracy", "accuracy"),
+        ("macro precision", "macro_precision"),
+        ("macro recall", "macro_recall"),
+        ("macro F1", "macro_f1"),
+    ]
     lines = [f"sealed test part, n = {test['n']:,}:"]
-    lines += [f"  {title:<16}{test[key]:.4f}  (95 % interval {test[key + '_low']:.4f} to {test[key + '_high']:.4f})" for title, key in rows]
+    lines += [
+        f"  {title:<16}{test[key]:.4f}  (95 % interval {test[key + '_low']:.4f} to {test[key + '_high']:.4f})"
+        for title, key in rows
+    ]
     return "\n".join(lines) + "\n" + _drawn(_per_class(test))
 
 
@@ -67,7 +75,11 @@ def _per_class(test: dict[str, Any]) -> Table:
     for name in ("label", "precision", "recall", "F1", "support"):
         table.add_column(name, justify="right")
     for row in test["per_class"]:
-        table.add_row(row["label"], *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), f"{row['support']:,}")
+        table.add_row(
+            row["label"],
+            *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")),
+            f"{row['support']:,}",
+        )
     return table
 
 

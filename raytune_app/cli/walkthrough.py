@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import raytune_app
-from raytune_app.cli.experiment import Finished, next_commands, run_study
+from raytune_app.cli.experiment import Finished, finish, next_commands, run_trials
+from raytune_app.cli.interrupt import terminate_as_interrupt, wait_for_interrupt
 from raytune_app.cli.output import result, say
 from raytune_app.cluster import Cluster, connect
 from raytune_app.data.arrays import Arrays
@@ -33,21 +32,37 @@ SHADES = " .:-=+*#%@"
 def walk_through(args: argparse.Namespace) -> int:
     """Tune, choose, score, register, serve, evaluate; then stop everything, or with --keep wait for Ctrl-C."""
     started = time.monotonic()
+    terminate_as_interrupt()
     check_port(args.port)
     experiment = load(_experiment_file())
     storage = Storage(args.storage or default_uri())
     with connect() as cluster:
         _title(1, "a local Ray")
         say(f"dashboard: {cluster.login}")
-        _title(2, f"tune {experiment.model.name} on {experiment.data.name}: {experiment.trials} trials")
-        outcome, finished = run_study(experiment, storage, _experiment_file().parent)
+        _title(
+            2,
+            f"tune {experiment.model.name} on {experiment.data.name}: {experiment.trials} trials",
+        )
+        prepared, outcome = run_trials(experiment, storage, _experiment_file().parent)
+        _title(3, "the winner on the sealed test part")
+        finished = finish(prepared, outcome)
         if finished is None:
-            result(args, f"interrupted; the study's folder opens: {outcome.folder.location}", {"study": outcome.folder.study})
+            result(
+                args,
+                f"interrupted; the study's folder opens: {outcome.folder.location}",
+                {"study": outcome.folder.study},
+            )
             return 1
         return _serve_and_evaluate(args, cluster, experiment, finished, started)
 
 
-def _serve_and_evaluate(args: argparse.Namespace, cluster: Cluster, experiment: Experiment, finished: Finished, started: float) -> int:
+def _serve_and_evaluate(
+    args: argparse.Namespace,
+    cluster: Cluster,
+    experiment: Experiment,
+    finished: Finished,
+    started: float,
+) -> int:
     assert experiment.register_as is not None and finished.version is not None
     model = experiment.register_as.model
     storage = finished.outcome.folder.storage
@@ -63,7 +78,7 @@ def _serve_and_evaluate(args: argparse.Namespace, cluster: Cluster, experiment: 
         _summary(args, experiment, finished, evaluation, deployment, started)
         if args.keep:
             say(f"dashboard {cluster.dashboard_url} and endpoint {deployment.url} stay until Ctrl-C")
-            _wait_for_interrupt()
+            wait_for_interrupt()
     return 0
 
 
@@ -71,14 +86,17 @@ def _show_digits(endpoint: Endpoint, model: str, test: Arrays) -> None:
     for index in range(SHOWN_DIGITS):
         answer = endpoint.classify(model, _png(test.images[index]), "image/png")
         label = answer["label"]
-        say(f"{_drawn(test.images[index])}\n  answer {label} ({answer['probabilities'][label]:.1%}), truth {test.labels[index]}, version {answer['version']}\n")
+        say(
+            f"{_drawn(test.images[index])}\n  answer {label} ({answer['probabilities'][label]:.1%}), truth {test.labels[index]}, version {answer['version']}\n"
+        )
 
 
 def _compared(evaluation: Evaluation, finished: Finished) -> str:
     offline = finished.champion.test["accuracy"]
     if evaluation.accuracy != offline:
         raise EndpointError(
-            f"the endpoint's accuracy {evaluation.accuracy} differs from the study's {offline}", "please report this as a fault"
+            f"the endpoint's accuracy {evaluation.accuracy} differs from the study's {offline}",
+            "please report this as a fault",
         )
     return (
         f"accuracy {evaluation.accuracy:.4f}, equal to step 3's to the last of {evaluation.n:,} pictures; "
@@ -86,7 +104,14 @@ def _compared(evaluation: Evaluation, finished: Finished) -> str:
     )
 
 
-def _summary(args: argparse.Namespace, experiment: Experiment, finished: Finished, evaluation: Evaluation, deployment: Deployment, started: float) -> None:
+def _summary(
+    args: argparse.Namespace,
+    experiment: Experiment,
+    finished: Finished,
+    evaluation: Evaluation,
+    deployment: Deployment,
+    started: float,
+) -> None:
     folder = finished.outcome.folder
     assert experiment.register_as is not None
     model = experiment.register_as.model
@@ -103,22 +128,22 @@ def _summary(args: argparse.Namespace, experiment: Experiment, finished: Finishe
     }
     model_folder = folder.storage.location(f"models/{model}/{finished.version}")
     text = f"study   {folder.location}\nmodel   {model_folder}\ntook    {content['seconds']:.0f} s"
-    by_hand = ["raytune run experiments/demo.yaml", *next_commands(finished, experiment), f"raytune predict {model} digit.png", f"raytune evaluate {model} --url {deployment.url}"]
+    by_hand = [
+        "raytune run experiments/demo.yaml",
+        *next_commands(finished, experiment),
+        f"raytune predict {model} digit.png",
+        f"raytune evaluate {model} --url {deployment.url}",
+    ]
     result(args, text, content, by_hand)
-
-
-def _wait_for_interrupt() -> None:
-    """Ctrl-C or SIGTERM ends the wait and is then done with: what follows is the orderly stop."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
 
 
 def _experiment_file() -> Path:
     file = Path(raytune_app.__file__).parents[1] / "experiments" / "demo.yaml"
     if not file.exists():
-        raise InputError("the demo's experiment file is not here", "run the demo from a checkout of the project")
+        raise InputError(
+            "the demo's experiment file is not here",
+            "run the demo from a checkout of the project",
+        )
     return file
 
 

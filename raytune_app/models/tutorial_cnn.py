@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from raytune_app.models.pooling import MaxPool2
+from raytune_app.models.pooling import conv_pool
 
 
 class TutorialCnn(nn.Module):
@@ -22,8 +22,7 @@ class TutorialCnn(nn.Module):
     def __init__(self, *, in_channels: int, image_size: int, classes: int, channels: int = 32) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
-        self.pool = MaxPool2()
         self.linear = nn.Linear(channels * (image_size // 2) ** 2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return cast("Tensor", self.linear(self.pool(self.conv(pictures)).flatten(1)))
+        return cast("Tensor", self.linear(conv_pool(pictures, self.conv).flatten(1)))

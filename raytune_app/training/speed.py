@@ -7,8 +7,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+import torch
+
+from raytune_app.data.arrays import Training
+from raytune_app.spec.grammar import Experiment
+
 
 class Precision(StrEnum):
+    """Number formats."""
+
     FP32 = "fp32"
     BF16 = "bf16"
 
@@ -35,3 +42,23 @@ class Speed:
     def from_dict(cls, content: Mapping[str, Any]) -> Speed:
         """The inverse of `to_dict`."""
         return cls(Precision(content["precision"]), bool(content["channels_last"]), bool(content["compiled"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedChoice:
+    """The speed for all trials of a study, and what was measured to find it.
+
+    Attributes:
+        speed: the chosen one.
+        measured: a row for each candidate: `speed`, `images_per_s`, and `compile_s` if it was compiled.
+    """
+
+    speed: Speed
+    measured: list[dict[str, Any]]
+
+
+def choose_speed(experiment: Experiment, data: Training, device: torch.device, *, trainings: int = 1) -> SpeedChoice:
+    """Measure a few steps at each speed this machine has and choose the fastest; see `timing.choose_speed`."""
+    from raytune_app.training import timing  # measuring trains, and training needs this module
+
+    return timing.choose_speed(experiment, data, device, trainings=trainings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Checkpoint
@@ -41,17 +42,33 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
             values = trial.config["values"]
             self._conductor.started(number, values, self._count_parameters(values))
 
-    def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any) -> None:
+    def on_checkpoint(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        checkpoint: Checkpoint,
+        **info: Any,
+    ) -> None:
         inside = str(checkpoint.path).removeprefix(self._tune_root).lstrip("/")
-        self._conductor.saved(trial.config["number"], trial.last_result["epoch"], f"{self._tune_folder}/{inside}")
+        self._conductor.saved(
+            trial.config["number"],
+            trial.last_result["epoch"],
+            f"{self._tune_folder}/{inside}",
+        )
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._conductor.ended(trial.config["number"])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        lines = str(trial.get_error()).strip().splitlines()
-        self._conductor.ended(trial.config["number"], error=lines[-1] if lines else "the trial's process died")
+        self._conductor.ended(trial.config["number"], error=_last_line(trial.error_file))
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own cache; the event log is the truth, so nothing of ours goes in."""
         return {}
+
+
+def _last_line(error_file: str | None) -> str:
+    """The exception's own line of the traceback that Tune has just written beside the driver."""
+    lines = Path(error_file).read_text(errors="replace").strip().splitlines() if error_file else []
+    return lines[-1] if lines else "the trial's process died"

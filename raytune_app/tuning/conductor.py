@@ -50,7 +50,13 @@ class Conductor:
         survives = None if row["diverged"] else self._judge(trial, row)
         state = self._state_after(row, survives)
         decision = None if survives is None and state is None else "continue" if state is None else state.value
-        self.log.append("epoch", trial=trial, **row, decision=decision, rung=row["epoch"] if survives is not None else None)
+        self.log.append(
+            "epoch",
+            trial=trial,
+            **row,
+            decision=decision,
+            rung=row["epoch"] if survives is not None else None,
+        )
         if state is not None:
             self._ending[trial] = state
         self.stop_reason = self.stop_reason or self._spent(self.experiment.budget, row)

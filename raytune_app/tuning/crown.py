@@ -1,6 +1,6 @@
 """After the choice: score the winner, once, on the sealed test part.
 
-This is the only place of the library that loads the test part.
+This is the only module of tuning that loads the test part.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from raytune_app.training.run import signature_of
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.trainable import WEIGHTS
 from raytune_app.tuning.winner import Winner
+
 
 @dataclass(frozen=True)
 class Champion:

@@ -52,7 +52,11 @@ class EventLog:
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event. Raises StorageError (a full disk, say)."""
-        line: Event = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **finite(fields)}
+        line: Event = {
+            "event": event,
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            **finite(fields),
+        }
         self._storage.append(self._path, json.dumps(line, allow_nan=False))
         for observe in self._observers:
             observe(line)
@@ -133,7 +137,11 @@ class StudyView:
         return settled, self.planned_trials * self.epochs_per_trial
 
     def _on_study_started(self, event: Event) -> None:
-        self.study, self.planned_trials, self.epochs_per_trial = event["study"], event["trials"], event["epochs"]
+        self.study, self.planned_trials, self.epochs_per_trial = (
+            event["study"],
+            event["trials"],
+            event["epochs"],
+        )
 
     def _on_trial_started(self, event: Event) -> None:
         self.trials[event["trial"]] = TrialView(event["trial"], event["config"], event["parameters"])

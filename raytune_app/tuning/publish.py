@@ -61,7 +61,16 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
             "epoch": winner.epoch,
             "config": winner.config,
             "data": experiment.data.name,
-            **{key: record[key] for key in ("seed", "data_fingerprint", "code_fingerprint", "versions", "speed")},
+            **{
+                key: record[key]
+                for key in (
+                    "seed",
+                    "data_fingerprint",
+                    "code_fingerprint",
+                    "versions",
+                    "speed",
+                )
+            },
         },
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _TUNE_ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "60",  # Tune's own state is a cache
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the event log names each trial's error
 }
 
 
@@ -43,7 +45,7 @@ def run_trials(
     """
     tune_root = folder.storage.full(folder.paths.tune)
     callback = ConductedCallback(conductor, tune_root, "tune", count_parameters)
-    with _environment(_TUNE_ENVIRONMENT):
+    with _environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"):
         tune.Tuner(
             _with_input(shared, resources),
             tune_config=tune.TuneConfig(
@@ -73,6 +75,18 @@ def _with_input(shared: TrialInput, resources: TrialResources) -> Any:
 
 def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']:05d}"
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Tune's own words are for its own users; ours see the event log."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager

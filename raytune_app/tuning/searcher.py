@@ -14,7 +14,10 @@ class NumberedSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
     """Suggests {"number": n, "values": {...}} for n = 0, 1, ... until the study's trials are handed out."""
 
     def __init__(self, experiment: Experiment) -> None:
-        super().__init__(metric=experiment.objective.metric.value, mode=experiment.objective.mode.value)  # type: ignore[union-attr]  # set by the validator
+        super().__init__(
+            metric=experiment.objective.metric.value,
+            mode=experiment.objective.mode.value,
+        )  # type: ignore[union-attr]  # set by the validator
         self._experiment = experiment
         self._next = 0
 

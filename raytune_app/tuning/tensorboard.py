@@ -32,7 +32,12 @@ class TensorBoard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for writer in self._writers.values():
             writer.close()
         if self._spool:
@@ -42,7 +47,10 @@ class TensorBoard:
     def __call__(self, event: Event) -> None:
         if event["event"] == "trial_started":
             writer = self._writers[event["trial"]] = SummaryWriter(str(self._root / f"trial-{event['trial']:05d}"))
-            writer.add_text("config", "\n".join(f"    {path}: {value}" for path, value in event["config"].items()))
+            writer.add_text(
+                "config",
+                "\n".join(f"    {path}: {value}" for path, value in event["config"].items()),
+            )
         elif event["event"] == "epoch":
             writer = self._writers[event["trial"]]
             for name in SCALARS:

@@ -57,11 +57,17 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         score = self._sign * getattr(result, self._metric)
         is_best = score > self._best
         self._best = max(score, self._best)
-        return {**asdict(result), "should_checkpoint": (is_best or result.finished) and not result.diverged}
+        return {
+            **asdict(result),
+            "should_checkpoint": (is_best or result.finished) and not result.diverged,
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         tensors, values = self._run.state()
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, Path(checkpoint_dir) / WEIGHTS)
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            Path(checkpoint_dir) / WEIGHTS,
+        )
         (Path(checkpoint_dir) / VALUES).write_text(json.dumps({"run": values, "best": self._best}))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
@@ -72,7 +78,17 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     def _begin(self, config: dict[str, Any]) -> None:
         experiment = resolve(self._experiment, config["values"])
         objective = experiment.objective
-        self._metric, self._sign, self._best = objective.metric.value, objective.sign, float("-inf")
+        self._metric, self._sign, self._best = (
+            objective.metric.value,
+            objective.sign,
+            float("-inf"),
+        )
         device = torch.device("cuda" if self._shared.uses_gpu else "cpu")
         seed = trial_seed(self._experiment, config["number"])
-        self._run = Run(experiment, self._shared.data, seed=seed, device=device, speed=self._shared.speed)
+        self._run = Run(
+            experiment,
+            self._shared.data,
+            seed=seed,
+            device=device,
+            speed=self._shared.speed,
+        )

@@ -28,10 +28,21 @@ def choose(view: StudyView, objective: ObjectiveSpec) -> Winner | None:
     checkpoint... unless it diverged: then its training is not to be trusted. Of equals the earliest trial wins.
     """
     candidates = [
-        Winner(trial.number, row["epoch"], row[objective.metric], trial.checkpoints[row["epoch"]], trial.config, trial.parameters)
+        Winner(
+            trial.number,
+            row["epoch"],
+            row[objective.metric],
+            trial.checkpoints[row["epoch"]],
+            trial.config,
+            trial.parameters,
+        )
         for trial in view.trials.values()
         if trial.state is not TrialState.DIVERGED
         for row in trial.epochs
         if row["epoch"] in trial.checkpoints and row[objective.metric] is not None
     ]
-    return max(candidates, key=lambda one: (objective.sign * one.score, -one.trial, -one.epoch), default=None)
+    return max(
+        candidates,
+        key=lambda one: (objective.sign * one.score, -one.trial, -one.epoch),
+        default=None,
+    )

@@ -1,0 +1,26 @@
+"""Ctrl-C and SIGTERM for verbs that stay in the foreground: both end them in good order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def terminate_as_interrupt() -> None:
+    """From now on SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that every `with` is left properly."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def wait_for_interrupt() -> None:
+    """Return at Ctrl-C or SIGTERM; a second one does not disturb the orderly stop that follows."""
+    stop = threading.Event()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

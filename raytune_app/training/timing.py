@@ -1,0 +1,117 @@
+"""Which speed trains fastest here: a few real steps with each, and the fastest wins."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from raytune_app.data.arrays import Arrays, Training
+from raytune_app.errors import RaytuneError
+from raytune_app.spec.grammar import Experiment
+from raytune_app.training.run import Run
+from raytune_app.training.speed import Precision, Speed, SpeedChoice
+
+_BATCHES = 4
+_ROUNDS = 3
+_MARGIN = 1.03
+"""A speed must beat plainer ones by this factor: less is noise."""
+
+_COMPILE_S = 20.0
+"""What a first compilation may take; training too short to win that back is never compiled."""
+
+
+def choose_speed(experiment: Experiment, data: Training, device: torch.device, *, trainings: int = 1) -> SpeedChoice:
+    """Train a few batches at each speed this machine has, in turn, and choose the fastest.
+
+    Args:
+        experiment: resolved, without search domains.
+        data: real data; only the first few batches of it are used.
+        device: where the trials will train; on a CPU with the number of threads that they will have.
+        trainings: how many trainings of this very network shape one process will do; they share one compilation.
+
+    Raises:
+        InputError: the experiment cannot be trained at all.
+    """
+    sample = _sample(data, int(experiment.train.batch_size))
+    best_of = _race(experiment, sample, device, list(_eager(device)))
+    rows = [{"speed": speed.to_dict(), "images_per_s": round(rate, 1)} for speed, rate in best_of.items()]
+    chosen = _fastest(best_of)
+    images = trainings * experiment.train.epochs * len(data.train)
+    if _can_compile(device) and images / best_of[chosen] > 2 * _COMPILE_S:
+        rows.append(row := _compiled(experiment, sample, device, replace(chosen, compiled=True)))
+        if rate := row["images_per_s"]:
+            saved_s = images / best_of[chosen] - images / rate
+            chosen = replace(chosen, compiled=True) if saved_s > 1.5 * row["compile_s"] else chosen
+    return SpeedChoice(chosen, rows)
+
+
+def _eager(device: torch.device) -> Iterable[Speed]:
+    for precision in (Precision.FP32, Precision.BF16) if _has_bf16(device) else (Precision.FP32,):
+        for channels_last in (False, True):
+            yield Speed(precision, channels_last)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """True if the processor or GPU computes in bfloat16 itself, not by emulation."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def _can_compile(device: torch.device) -> bool:
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        return False
+    return any(shutil.which(name) for name in (os.environ.get("CXX") or "g++", "clang++", "c++"))
+
+
+def _sample(data: Training, batch: int) -> Training:
+    count = min(len(data.train), _BATCHES * batch) // batch * batch
+    train = Arrays(data.train.images[:count], data.train.labels[:count])
+    validation = Arrays(data.validation.images[:1], data.validation.labels[:1])
+    return replace(data, train=train, validation=validation)
+
+
+def _race(experiment: Experiment, data: Training, device: torch.device, speeds: list[Speed]) -> dict[Speed, float]:
+    """Images a second of each speed: the best of a few rounds, taken in turn, since a machine has other work too."""
+    runs = {speed: Run(experiment, data, seed=0, device=device, speed=speed) for speed in speeds}
+    best = dict.fromkeys(speeds, 0.0)
+    for is_warm in (False, *[True] * _ROUNDS):
+        for speed, run in runs.items():
+            rate = run.train_epoch().images_per_s
+            best[speed] = max(best[speed], rate) if is_warm else 0.0
+    return best
+
+
+def _fastest(rates: dict[Speed, float]) -> Speed:
+    chosen = next(iter(rates))
+    for speed, rate in rates.items():
+        chosen = speed if rate > _MARGIN * rates[chosen] else chosen
+    return chosen
+
+
+def _compiled(experiment: Experiment, data: Training, device: torch.device, speed: Speed) -> dict[str, Any]:
+    """A row of measurements; where compilation fails, `images_per_s` is 0 and `error` says why."""
+    logging.getLogger("torch").setLevel(logging.ERROR)  # the compiler's remarks are not for the person who tunes
+    started = time.perf_counter()
+    row: dict[str, Any] = {"speed": speed.to_dict(), "images_per_s": 0.0, "compile_s": 0.0}
+    try:
+        run = Run(experiment, data, seed=0, device=device, speed=speed)
+        run.train_epoch()
+        row["compile_s"] = round(time.perf_counter() - started, 2)
+        row["images_per_s"] = round(max(run.train_epoch().images_per_s for _ in range(_ROUNDS)), 1)
+    except RaytuneError:
+        raise
+    except Exception as error:  # any compiler may fail in any way; eager training goes on without it
+        row["error"] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    gc.collect()
+    return row

@@ -1,0 +1,70 @@
+"""Shared by all tests: one local Ray for the session, and small untrained models to register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from raytune_app.registry import Draft, Registry
+from raytune_app.storage import Storage
+
+if TYPE_CHECKING:
+    from raytune_app.cluster import Cluster
+
+MakeDraft = Callable[..., Draft]
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Cluster]:
+    """An embedded Ray of two CPUs; mark tests that use it with `ray`."""
+    from raytune_app.cluster import connect
+
+    with connect(cpus=2, gpus=0) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "storage"))
+
+
+@pytest.fixture
+def registry(storage: Storage) -> Registry:
+    return Registry(storage)
+
+
+@pytest.fixture(scope="session")
+def make_draft() -> MakeDraft:
+    """`make_draft(seed=0, size=28, channels=1)`: a model with random weights, complete with golden samples."""
+    return _draft
+
+
+def _draft(seed: int = 0, size: int = 28, channels: int = 1, classes: int = 10) -> Draft:
+    import numpy as np
+    import torch
+    from safetensors.numpy import save as save_arrays
+    from safetensors.torch import save as save_tensors
+
+    from raytune_app.models.catalog import build
+    from raytune_app.models.signature import Signature
+    from raytune_app.spec.grammar import TutorialCnnSpec
+    from raytune_app.training.predict import predict
+
+    spec = TutorialCnnSpec(name="tutorial_cnn")
+    labels = tuple(f"class {index}" for index in range(classes))
+    signature = Signature(channels, size, labels, (0.13,) * channels, (0.31,) * channels)
+    classifier = build(spec, signature, seed).eval()
+    inputs = np.random.default_rng(seed).integers(0, 256, (16, channels, size, size), np.uint8)
+    golden = {"inputs": inputs, "probabilities": predict(classifier, inputs, device=torch.device("cpu"))}
+    model = {
+        "network": spec.model_dump(),
+        "signature": signature.to_dict(),
+        "inputs": [channels, size, size],
+        "golden_tolerance": 1e-4,
+        "metrics": {"test": {"accuracy": 0.5}},
+        "lineage": {"data": "mnist"},
+    }
+    return Draft(model, save_tensors(dict(classifier.state_dict())), save_arrays(golden), "# a model\n")

@@ -1,0 +1,94 @@
+"""The study page: whole for any study, and text from a study is never HTML."""
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from raytune_app.report import write_report
+from raytune_app.spec import parse
+from raytune_app.storage import Storage, StudyPaths
+from raytune_app.tuning.events import EventLog
+
+EVIL = "</script><script>alert(1)</script><b>bold</b>"
+PATHS = StudyPaths("tiny-1")
+
+
+def _study(storage: Storage, *, error: str | None = None, choice: str = "relu") -> EventLog:
+    experiment = parse(
+        {"name": "tiny", "data": {"name": "mnist"}, "model": {"name": "conv_net", "activation": {"choice": [choice]}}}
+    )
+    storage.write(PATHS.spec, experiment.to_yaml())
+    record = {"state": "running", "seed": 0, "created": "2026-01-01", "versions": {"ray": "2"}, "speed": None}
+    storage.write_json(PATHS.state, {**record, "data_fingerprint": "d", "code_fingerprint": "c"})
+    log = EventLog(storage, PATHS)
+    log.append("study_started", study="tiny-1", trials=2, epochs=2)
+    log.append("trial_started", trial=0, config={"model.activation": choice}, parameters=10)
+    if error:
+        log.append("trial_ended", trial=0, state="failed", error=error)
+    return log
+
+
+def _finish(storage: Storage, log: EventLog, label: str = "zero") -> None:
+    for epoch, accuracy in ((1, 0.5), (2, 0.7513)):
+        log.append("epoch", trial=0, epoch=epoch, accuracy=accuracy, loss=1.0, decision=None, rung=None)
+    log.append("trial_ended", trial=0, state="finished", error=None)
+    log.append("study_ended", state="finished", reason=None)
+    scores = {key + end: 0.9123 for key in ("accuracy", "macro_precision", "macro_recall", "macro_f1") for end in ("", "_low", "_high")}  # fmt: skip
+    rows = [{"label": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 5} for name in (label, "one")]
+    test: dict[str, Any] = {"n": 10, **scores, "per_class": rows, "confusion": [[4, 1], [0, 5]], "labels": [label, "one"]}
+    winner = {"trial": 0, "epoch": 2, "metric": "accuracy", "score": 0.7513, "parameters": 10, "config": {"model.activation": "relu"}}  # fmt: skip
+    storage.write_json(PATHS.winner, {**winner, "test": test, "model": {"name": "m", "version": 1}})
+
+
+def _page(storage: Storage) -> str:
+    return storage.read_text(write_report(storage, PATHS.study))
+
+
+class _Scripts(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts, self.bold = 0, 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.bold += tag == "b"
+
+
+def test_a_finished_study_shows_its_winner_scores_curves_and_confusion(storage: Storage) -> None:
+    log = _study(storage)
+    _finish(storage, log)
+    page = _page(storage)
+    assert "0.7513" in page and "0.9123" in page and "registered as m version 1" in page
+    figures = re.search(r"const figures = \{ curves: (\{.*\}), confusion: (\{.*\}) \};", page)
+    assert figures is not None
+    assert json.loads(figures[1])["data"][0]["name"] == "trial 0 (winner)"
+    assert json.loads(figures[2])["data"][0]["text"] == [[4, 1], [0, 5]]
+
+
+@pytest.mark.parametrize("error", [None, "ValueError: torn"])
+def test_a_study_that_runs_or_failed_has_a_page_too(storage: Storage, error: str | None) -> None:
+    _study(storage, error=error)
+    page = _page(storage)
+    assert "No winner" in page
+    assert (error or "running") in page
+
+
+def test_text_of_a_study_is_never_html(storage: Storage) -> None:
+    log = _study(storage, error=EVIL)
+    _finish(storage, log, label=EVIL)
+    page = _page(storage)
+    parser = _Scripts()
+    parser.feed(page)
+    assert (parser.scripts, parser.bold) == (2, 0)
+    assert "alert(1)</script>" not in page.replace("&lt;", "<").split("<script>", 1)[1].split("const figures")[1]
+
+
+def test_the_page_needs_no_other_address_and_stays_small(storage: Storage) -> None:
+    log = _study(storage)
+    _finish(storage, log)
+    page = _page(storage)
+    assert not re.search(r"""<(script|link|img)[^>]+(src|href)=""", page)
+    assert len(page) < 6_000_000

@@ -1,0 +1,143 @@
+"""Whole small studies on a real local Ray."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from raytune_app.errors import InputError, ResourceError, StudyError
+from raytune_app.spec import Experiment, parse
+from raytune_app.storage import Storage
+from raytune_app.tuning.events import StudyState, TrialState, read_events
+
+if TYPE_CHECKING:
+    from raytune_app.cluster import Cluster
+    from raytune_app.tuning.study import Outcome
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+
+
+def _experiment(**changes: Any) -> Experiment:
+    content: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 5,
+        "data": {"name": "mnist", "train_limit": 400, "validation": 0.25},
+        "model": {"name": "tutorial_cnn", "channels": 4},
+        "train": {"epochs": 3, "batch_size": 50, "lr": {"loguniform": [1e-3, 1e-2]}, "speed": "plain"},
+        "scheduler": {"name": "asha"},
+        "trials": 3,
+        "resources": {"concurrent": 1},
+    }
+    return parse({**content, **changes})
+
+
+def _run(experiment: Experiment, storage: Storage, code_paths: tuple[str, ...] = ()) -> "Outcome":
+    from raytune_app.tuning import study
+
+    return study.tune(study.prepare(experiment, storage), code_paths=code_paths)
+
+
+def test_same_seed_same_study(ray_cluster: "Cluster", storage: Storage) -> None:
+    first, second = (_run(_experiment(), storage) for _ in range(2))
+    logs = [_without_times(read_events(storage, outcome.folder.paths)) for outcome in (first, second)]
+    assert logs[0] == logs[1]
+    assert len([event for event in logs[0] if event["event"] == "epoch"]) >= 3
+    assert first.winner == second.winner is not None
+
+
+def _without_times(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    measured = ("time", "study", "images_per_s", "epoch_s")  # what differs between equal runs
+    return [{key: value for key, value in event.items() if key not in measured} for event in events]
+
+
+def test_the_folder_holds_only_relative_paths_and_reopens_when_moved(
+    ray_cluster: "Cluster", storage: Storage, tmp_path: Path
+) -> None:
+    from raytune_app.data.catalog import load_training
+    from raytune_app.tuning.crown import crown
+    from raytune_app.tuning.folder import open_study
+
+    experiment = _experiment()
+    outcome = _run(experiment, storage)
+    Path(storage.root).rename(tmp_path / "moved")
+    folder = open_study(Storage(str(tmp_path / "moved")), "tiny")
+    for name in ("events.jsonl", "study.json", "winner.json", "spec.yaml"):
+        assert str(tmp_path) not in folder.storage.read_text(folder.paths / name)
+    assert outcome.winner is not None
+    champion = crown(folder, experiment, outcome.winner, load_training(experiment.data, experiment.seed))
+    assert champion.test["n"] == 10_000
+    assert champion.test["accuracy"] > 0.6
+
+
+def test_a_diverging_trial_is_named_and_the_study_goes_on(ray_cluster: "Cluster", storage: Storage) -> None:
+    experiment = _experiment(
+        train={"epochs": 2, "batch_size": 50, "lr": {"grid": [1e12, 1e-3]}, "optimizer": "sgd", "speed": "plain"},
+        search={"name": "grid"},
+        scheduler={"name": "fifo"},
+        trials=None,
+    )
+    outcome = _run(experiment, storage)
+    assert [trial.state for trial in outcome.view.trials.values()] == [TrialState.DIVERGED, TrialState.FINISHED]
+    assert outcome.winner is not None and outcome.winner.trial == 1
+
+
+def test_a_study_whose_trials_all_fail_says_why(ray_cluster: "Cluster", storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "faulty_net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, signature):\n"
+        "        super().__init__()\n"
+        "        self.out = torch.nn.Linear(signature.channels * signature.image_size ** 2, len(signature.classes))\n"
+        "    def forward(self, x):\n"
+        "        if self.training and x.shape[0] == 50:\n"
+        "            raise RuntimeError('the net is torn')\n"
+        "        return self.out(x.flatten(1))\n"
+    )
+    experiment = _experiment(model={"name": "custom", "factory": "faulty_net:Net"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        with pytest.raises(StudyError, match="the net is torn"):
+            _run(experiment, storage, (str(tmp_path),))
+    (name,) = storage.folders("studies")
+    assert storage.read_json(f"studies/{name}/study.json")["state"] == "failed"
+
+
+def test_more_gpus_than_there_are_is_refused_before_anything_is_written(
+    ray_cluster: "Cluster", storage: Storage
+) -> None:
+    with pytest.raises(ResourceError, match="GPU"):
+        _run(_experiment(resources={"gpus": 0.5}), storage)
+    assert storage.folders("studies") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": {"batch_size": {"choice": [10, 5000]}, "epochs": 3}},
+        {"model": {"name": "custom", "factory": "no_such_module:net"}},
+        {"model": {"name": "conv_net", "blocks": 5, "width": 8}, "data": {"name": "mnist", "image_size": 8}},
+    ],
+    ids=["batch larger than the data", "no such module", "too small for five poolings"],
+)
+def test_what_cannot_train_is_refused_before_anything_is_written(
+    changes: dict[str, Any], ray_cluster: "Cluster", storage: Storage
+) -> None:
+    with pytest.raises(InputError):
+        _run(_experiment(**changes), storage)
+    assert storage.folders("studies") == []
+
+
+def test_the_target_ends_the_study_and_is_named(ray_cluster: "Cluster", storage: Storage) -> None:
+    outcome = _run(_experiment(budget={"target": 0.2}), storage)
+    assert outcome.state is StudyState.FINISHED
+    assert outcome.reason is not None and "target" in outcome.reason
+    assert outcome.winner is not None and outcome.winner.score >= 0.2
+
+
+def test_checkpoints_are_safetensors_and_json(ray_cluster: "Cluster", storage: Storage) -> None:
+    outcome = _run(_experiment(trials=1), storage)
+    assert outcome.winner is not None
+    names = storage.files(outcome.folder.paths / outcome.winner.checkpoint)
+    assert {"state.safetensors", "state.json"} <= set(names)
+    json.loads(storage.read(outcome.folder.paths / f"{outcome.winner.checkpoint}/state.json"))
