@@ -3,9 +3,9 @@
     python benchmarks/serving_speed.py [--rounds 3] [--seconds 5] [--json FILE]
 
 One MNIST-sized picture a request as 784 raw bytes, `tutorial_cnn` with random weights, one torch thread, one worker.
-Each round starts each server alone in a process of its own, checks its answers against torch, and loads it with wrk over
-1 and over 64 connections; the order turns with the round. Claims: at 64 connections at least 6 times stock Ray Serve's
-requests per second, and a median under 1 ms over one connection.
+Each round starts each server alone in a process of its own, checks its answers against torch, and loads it with wrk
+over 1 and over 64 connections; the order turns with the round. Claims: at 64 connections at least 6 times stock Ray
+Serve's requests per second, and a median under 1 ms over one connection.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import Any
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from starlette.requests import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -44,6 +45,7 @@ MIN_RATIO, MAX_P50_MS = 6.0, 1.0
 
 
 def main() -> int:
+    """Measure, print, and return 1 if a claim does not hold."""
     args = _arguments()
     if args.server:
         return {"endpoint": _run_endpoint, "stock_serve": _run_stock, "bare_fastapi": _run_bare}[args.server](args)
@@ -106,14 +108,13 @@ def _run_stock(args: argparse.Namespace) -> int:
 def _stock_application(folder: str) -> Any:
     """Ray Serve as its documentation shows it: defaults, and `@serve.batch` with a wait of 2 ms."""
     from ray import serve
-    from starlette.requests import Request
 
     @serve.deployment(max_ongoing_requests=128)  # the default of 5 would never fill a batch
     class Stock:
         def __init__(self) -> None:
             self.predictor = _predictor(folder)
 
-        @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.002)
+        @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]  # Ray has no types
         async def predict(self, bodies: list[bytes]) -> list[dict[str, Any]]:
             return [_answer(row) for row in self.predictor.predict(_pixels(bodies))]
 
@@ -121,12 +122,12 @@ def _stock_application(folder: str) -> Any:
             answer: dict[str, Any] = await self.predict(await request.body())
             return answer
 
-    return Stock.bind()
+    return Stock.bind()  # type: ignore[attr-defined]  # the same
 
 
 def _run_bare(args: argparse.Namespace) -> int:
     import uvicorn
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI
 
     app, predictor = FastAPI(), _predictor(args.folder)
 
@@ -178,8 +179,12 @@ def _register(folder: str) -> None:
     spec, signature = TutorialCnnSpec(name="tutorial_cnn"), Signature(1, 28, tuple("0123456789"), (0.13,), (0.31,))
     classifier = build(spec, signature, seed=0)
     inputs = _pictures(16)
-    golden = {"inputs": inputs, "probabilities": predict(classifier, inputs, device=torch.device("cpu"))}
-    model = {"network": spec.model_dump(), "signature": signature.to_dict(), "inputs": [1, 28, 28], "golden_tolerance": 1e-4}
+    golden: dict[str, Any] = {
+        "inputs": inputs,
+        "probabilities": predict(classifier, inputs, device=torch.device("cpu")),
+    }
+    model: dict[str, Any] = {"network": spec.model_dump(), "signature": signature.to_dict(), "inputs": [1, 28, 28]}
+    model["golden_tolerance"] = 1e-4
     draft = Draft(model, save_tensors(dict(classifier.state_dict())), save_arrays(golden), "# for the benchmark\n")
     Registry(Storage(folder)).register("bench", draft)
 
@@ -197,7 +202,12 @@ def _round(args: argparse.Namespace, folder: str, number: int) -> Iterator[dict[
             for connections in CONNECTIONS:
                 _check(url, folder)
                 _load(url, connections, 2)  # warm
-                row = {"server": name, "round": number, "connections": connections, **_load(url, connections, args.seconds)}
+                row = {
+                    "server": name,
+                    "round": number,
+                    "connections": connections,
+                    **_load(url, connections, args.seconds),
+                }
                 print(f"round {number + 1}  {name:<13} c={connections:<3} {row['requests_per_s']:>8,.0f} req/s  "
                       f"p50 {row['p50_ms']:.2f} ms  p99 {row['p99_ms']:.2f} ms", file=sys.stderr)  # fmt: skip
                 yield row
@@ -208,7 +218,7 @@ def _server(args: argparse.Namespace, folder: str, name: str, url: str) -> Itera
     command = [sys.executable, __file__, "--server", name, "--folder", folder, "--port", str(args.port)]
     log = Path(folder, f"{name}.log")
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT)  # noqa: S603  # ourselves
     try:
         _wait(process, url, log)
         yield
@@ -235,7 +245,9 @@ def _check(url: str, folder: str) -> None:
     expected = _predictor(folder).predict(pictures)
     with httpx.Client() as client:
         for picture, row in zip(pictures, expected, strict=True):
-            answer = client.post(url, content=picture.tobytes(), headers={"content-type": "application/octet-stream"}).json()
+            answer = client.post(
+                url, content=picture.tobytes(), headers={"content-type": "application/octet-stream"}
+            ).json()
             given = answer["probabilities"]
             values = list(given.values()) if isinstance(given, dict) else given
             if answer["index"] != row.argmax() or not np.allclose(values, row, atol=1e-5):
@@ -243,7 +255,7 @@ def _check(url: str, folder: str) -> None:
 
 
 def _load(url: str, connections: int, seconds: int) -> dict[str, float]:
-    """wrk's numbers; any answer but 2xx ends the benchmark."""
+    """The numbers of wrk; any answer but 2xx ends the benchmark."""
     with tempfile.TemporaryDirectory() as folder:
         script, body = Path(folder, "post.lua"), Path(folder, "body")
         body.write_bytes(_pictures(1).tobytes())
@@ -251,8 +263,17 @@ def _load(url: str, connections: int, seconds: int) -> dict[str, float]:
             f'local file = io.open("{body}", "rb")\nwrk.method = "POST"\nwrk.body = file:read("*a")\n'
             'wrk.headers["Content-Type"] = "application/octet-stream"\n'
         )
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script), url]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        command = [
+            shutil.which("wrk") or "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}",
+            "--latency",
+            "-s",
+            str(script),
+            url,
+        ]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603  # wrk
     if "Non-2xx" in text or "Socket errors" in text:
         raise SystemExit(f"{url} failed under load:\n{text}")
     return {
@@ -289,7 +310,7 @@ def _print(report: dict[str, Any]) -> int:
     print(f"{report['host']}; n = {report['rounds']} rounds of {report['seconds']} s; mean (standard deviation)")
     print(f"{'server':<13} {'connections':>11} {'req/s':>18} {'p50 ms':>16} {'p99 ms':>18}")
     for row in report["summary"]:
-        cells = [f"{row[key]['mean']:,.{digits}f} ({row[key]['sd']:,.{digits}f})" for key, digits in (("requests_per_s", 0), ("p50_ms", 2), ("p99_ms", 2))]  # fmt: skip
+        cells = [_cell(row["requests_per_s"], 0), _cell(row["p50_ms"], 2), _cell(row["p99_ms"], 2)]
         print(f"{row['server']:<13} {row['connections']:>11} {cells[0]:>18} {cells[1]:>16} {cells[2]:>18}")
     by_cell = {(row["server"], row["connections"]): row for row in report["summary"]}
     if ("stock_serve", 64) not in by_cell or ("endpoint", 64) not in by_cell:
@@ -301,13 +322,20 @@ def _print(report: dict[str, Any]) -> int:
     return 0 if ratio >= MIN_RATIO and p50_ms < MAX_P50_MS else 1
 
 
+def _cell(value: dict[str, float], digits: int) -> str:
+    return f"{value['mean']:,.{digits}f} ({value['sd']:,.{digits}f})"
+
+
 def _host() -> str:
     import ray
     import torch
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip()
-    cpu = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.machine())  # fmt: skip
-    return f"{os.cpu_count()} x {cpu}, shared with wrk; ray {ray.__version__}, torch {torch.__version__}, commit {commit}"
+    git = [shutil.which("git") or "git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip()  # noqa: S603
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    versions = f"ray {ray.__version__}, torch {torch.__version__}, commit {commit}"
+    return f"{os.cpu_count()} x {cpu}, shared with wrk; {versions}"
 
 
 if __name__ == "__main__":

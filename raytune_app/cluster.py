@@ -76,7 +76,9 @@ class Cluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 
@@ -135,7 +137,9 @@ def _init_with_right_auth(address: str) -> None:
     try:
         _init(address=address)
     except AuthenticationError:
-        if AUTH_MODE in os.environ or not token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+        if AUTH_MODE in os.environ or not token_setup.maybe_enable_token_auth_if_token_available(
+            warn_if_disabled=False
+        ):
             raise
         _init(address=address)
 
@@ -154,7 +158,7 @@ def _first_line(error: Exception) -> str:
 def _is_connected() -> bool:
     import ray
 
-    return ray.is_initialized()
+    return bool(ray.is_initialized())
 
 
 def _dashboard() -> str | None:
@@ -167,7 +171,7 @@ def _dashboard() -> str | None:
 def _totals() -> tuple[float, float]:
     import ray
 
-    total = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has not annotated it
+    total = ray.cluster_resources()
     return float(total.get("CPU", 0)), float(total.get("GPU", 0))
 
 
@@ -194,7 +198,7 @@ def _token_file(auth_mode: str | None) -> Path | None:
 def _python_path() -> str:
     """Workers import this package, `serving` and the user's own models from where this process does."""
     root = str(Path(__file__).resolve().parents[1])
-    return os.pathsep.join(dict.fromkeys([root, os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    return os.pathsep.join(dict.fromkeys([root, str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 
 @contextmanager

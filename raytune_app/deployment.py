@@ -11,7 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ IMPORT_PATH = "serving.app:build"
 READY_DEADLINE_S = 180.0
 POLL_S = 0.1
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # what a user may ask for, never the default
 WAITING = 1024
 """Requests inside a replica at once; each is small, and a batch takes 64 of them."""
 
@@ -78,12 +79,12 @@ class Deployment:
 
     def __init__(self, cluster: Cluster, plan: Plan) -> None:
         self._cluster = cluster
-        self._running: Plan | None = None
+        self._running = False
         self.plan = plan
 
     @property
     def url(self) -> str:
-        host = LOOPBACK if self.plan.host in ("0.0.0.0", "::") else self.plan.host
+        host = LOOPBACK if self.plan.host in EVERYWHERE else self.plan.host
         return f"http://{host}:{self.plan.port}"
 
     def update(self, models: Mapping[str, int], deadline_s: float = READY_DEADLINE_S) -> None:
@@ -93,21 +94,23 @@ class Deployment:
             NotFoundError, CorruptModelError: a version is missing or damaged; nothing has changed.
             EndpointError: the running endpoint refused a version; those before go on answering.
         """
-        before = self.plan
-        self.plan = Plan(models, before.storage_uri, before.host, before.port, before.replicas, before.cpus)
+        before, after = self.plan, replace(self.plan, models=models)
+        _verify(after)
+        self.plan = after
         try:
             self._apply(deadline_s)
         except BaseException:
             self.plan = before
-            if self._running is not None:
-                self._put()
+            self._put()
             raise
 
     def stop(self) -> None:
         """Take the endpoint down. Safe to call twice."""
-        if self._running is None:
-            return
-        self._running = None
+        if self._running:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._running = False
         if self._cluster.embedded:
             _client(self._cluster).delete_applications()
         else:
@@ -118,28 +121,39 @@ class Deployment:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
-    def _apply(self, deadline_s: float, progress: Callable[[str], None] | None = None) -> None:
+    def start(self, deadline_s: float, progress: Callable[[str], None] | None = None) -> None:
+        """Start what the plan says and wait for it; nothing remains of it if that fails. `deploy` calls it."""
         _verify(self.plan)
+        try:
+            self._apply(deadline_s, progress)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _apply(self, deadline_s: float, progress: Callable[[str], None] | None = None) -> None:
         self._put()
-        self._wait(time.monotonic() + deadline_s, progress or (lambda text: None))
-        self._running = self.plan
+        self._wait(time.monotonic() + deadline_s, progress)
+        self._running = True
 
     def _put(self) -> None:
         try:
             _client(self._cluster).deploy_applications(self.plan.config())
         except (RuntimeError, ConnectionError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = _reason(str(error)) or str(error).partition("\n")[0]
             raise EndpointError(f"Serve does not take the configuration: {reason}", "see the Ray dashboard") from error
 
-    def _wait(self, deadline: float, progress: Callable[[str], None]) -> None:
+    def _wait(self, deadline: float, progress: Callable[[str], None] | None) -> None:
         """Until Serve says that it runs and each version answers over HTTP."""
         last = ""
         while (state := self._state()) is not None:
-            if state != last:
-                progress(last := state)
+            if state != last and progress is not None:
+                progress(state)
+            last = state
             if time.monotonic() > deadline:
                 raise EndpointError(f"the endpoint is not ready in time: {last}", "see the Ray dashboard, page Serve")
             time.sleep(POLL_S)
@@ -152,7 +166,9 @@ class Deployment:
         replica = application["deployments"].get(DEPLOYMENT, {}).get("message", "")
         reason = _reason(replica) or _reason(application["message"])
         if application["status"] in ("DEPLOY_FAILED", "UNHEALTHY") or reason:
-            raise EndpointError(f"the endpoint does not start: {reason or 'no reason given'}", "see the Ray dashboard, page Serve")
+            raise EndpointError(
+                f"the endpoint does not start: {reason or 'no reason given'}", "see the Ray dashboard, page Serve"
+            )
         if application["status"] != "RUNNING":
             return "starting the replica" if application["deployments"] else "importing the application"
         return self._unready_model()
@@ -192,12 +208,7 @@ def deploy(
     """
     deployment = Deployment(cluster, Plan(models, Storage(storage_uri).uri, host, port, replicas, cpus))
     _check_place(cluster, host, port)
-    try:
-        deployment._apply(deadline_s, progress)
-    except BaseException:
-        deployment._running = deployment.plan
-        deployment.stop()
-        raise
+    deployment.start(deadline_s, progress)
     return deployment
 
 
@@ -210,7 +221,9 @@ def check_port(port: int, host: str = LOOPBACK) -> None:
         except (OSError, OverflowError) as error:
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             what = "is in use" if taken else f"cannot be used: {error}"
-            raise InputError(f"port {port} of {host} {what}", "choose another with --port, or stop what uses it") from error
+            raise InputError(
+                f"port {port} of {host} {what}", "choose another with --port, or stop what uses it"
+            ) from error
 
 
 def _check_place(cluster: Cluster, host: str, port: int) -> None:
@@ -218,7 +231,9 @@ def _check_place(cluster: Cluster, host: str, port: int) -> None:
     running = set(_client(cluster).get_serve_details()["applications"])
     if others := running - {APPLICATION}:
         names = ", ".join(sorted(others))
-        raise InputError(f"Serve on this cluster runs other applications: {names}", "use another cluster, or delete them")
+        raise InputError(
+            f"Serve on this cluster runs other applications: {names}", "use another cluster, or delete them"
+        )
     if not running:
         check_port(port, host)
 
@@ -237,7 +252,9 @@ def _client(cluster: Cluster) -> Any:
     from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
     if cluster.dashboard_url is None:
-        raise InputError("the Ray cluster has no dashboard, which Serve is configured through", "start it with its dashboard")
+        raise InputError(
+            "the Ray cluster has no dashboard, which Serve is configured through", "start it with its dashboard"
+        )
     return ServeSubmissionClient(cluster.dashboard_url)
 
 

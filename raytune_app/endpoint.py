@@ -94,7 +94,9 @@ class Endpoint:
         """Versions, inputs, outputs and labels, as the Open Inference Protocol has them."""
         return self._get(_path(model))
 
-    def classify(self, model: str, picture: bytes, media: str = OCTETS, *, version: int | None = None) -> dict[str, Any]:
+    def classify(
+        self, model: str, picture: bytes, media: str = OCTETS, *, version: int | None = None
+    ) -> dict[str, Any]:
         """`model`, `version`, `label`, `index` and `probabilities` by label, of a PNG, a JPEG or raw pixels."""
         return self._post(f"{_path(model, version)}/classify", picture, media)
 
@@ -122,7 +124,9 @@ class Endpoint:
         wall_s = time.perf_counter() - start
         versions = {answer["model_version"] for answer in answers}
         if len(versions) != 1:
-            raise EndpointError(f"versions {sorted(versions)} answered one evaluation", "evaluate again without a change meanwhile")
+            raise EndpointError(
+                f"versions {sorted(versions)} answered one evaluation", "evaluate again without a change meanwhile"
+            )
         predictions = np.concatenate([answer["outputs"][0]["data"] for answer in answers]).astype(np.int64)
         accuracy = float((predictions == labels).mean())
         p50_ms, p99_ms = map(float, np.percentile(latencies_ms, [50, 99]))
@@ -134,7 +138,9 @@ class Endpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _latencies_ms(self, model: str, images: NDArray[np.uint8]) -> list[float]:

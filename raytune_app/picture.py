@@ -98,4 +98,6 @@ def _corrupt() -> InputError:
 
 
 def _too_large(what: str) -> TooLargeError:
-    return TooLargeError(f"the picture is {what}", f"send at most {MAX_SIDE_PX} pixels a side and {MAX_PIXELS:,} in all")
+    return TooLargeError(
+        f"the picture is {what}", f"send at most {MAX_SIDE_PX} pixels a side and {MAX_PIXELS:,} in all"
+    )

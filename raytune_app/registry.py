@@ -177,7 +177,9 @@ class Registry:
         self.find(name)
         stack = self._stacks(name).get(alias, [])
         if len(stack) < 2:
-            raise NotFoundError(f"alias {alias!r} of {name!r} has no earlier version", f"use: raytune promote {name}@VERSION")
+            raise NotFoundError(
+                f"alias {alias!r} of {name!r} has no earlier version", f"use: raytune promote {name}@VERSION"
+            )
         self.find(f"{name}@{stack[-2]}").verify()
         self._log(name, alias, "rollback", stack[-2])
         return stack[-2]
@@ -189,7 +191,9 @@ class Registry:
         try:
             return [json.loads(line) for line in lines]
         except ValueError as error:
-            raise StorageError(f"{self.storage.location(path)} is damaged: {error}", "repair or delete the line") from error
+            raise StorageError(
+                f"{self.storage.location(path)} is damaged: {error}", "repair or delete the line"
+            ) from error
 
     def _stacks(self, name: str) -> dict[str, list[int]]:
         stacks: dict[str, list[int]] = {}
@@ -246,7 +250,9 @@ class Registry:
         try:
             self.storage.fs.delete_file(self.storage.full(path))
         except OSError as error:
-            raise StorageError(f"{self.storage.location(path)} cannot be deleted: {error}", "check permissions") from error
+            raise StorageError(
+                f"{self.storage.location(path)} cannot be deleted: {error}", "check permissions"
+            ) from error
 
     def _abandon(self, folder: str) -> None:
         try:
@@ -308,4 +314,8 @@ def _now() -> str:
 
 
 def _choice(noun: str, names: list[str]) -> str:
-    return f"{noun} there are: {', '.join(names)}" if names else f"there are no {noun} yet; make one with: raytune run SPEC"
+    return (
+        f"{noun} there are: {', '.join(names)}"
+        if names
+        else f"there are no {noun} yet; make one with: raytune run SPEC"
+    )

@@ -9,18 +9,15 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import pyarrow.fs as pafs
 
 from raytune_app.errors import InputError, NotFoundError, StorageError
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def default_uri() -> str:
@@ -109,12 +106,13 @@ class Storage:
 
     def full(self, path: str) -> str:
         """The path as the pyarrow file system wants it. Raises InputError for a path that leaves the root."""
-        if path.startswith("/") or ".." in path.split("/"):
+        if path.startswith("/") or ".." in path.split("/") or "\0" in path:
             raise InputError(f"path {path!r} leaves the storage", "use a path inside the storage")
         return f"{self.root}/{path}"
 
     def exists(self, path: str) -> bool:
-        info = self._guard(self.fs.get_file_info, self.full(path))
+        with self._errors(path):
+            info = self.fs.get_file_info(self.full(path))
         return bool(info.type != pafs.FileType.NotFound)
 
     def read(self, path: str) -> bytes:
@@ -123,7 +121,11 @@ class Storage:
             return bytes(stream.read())
 
     def read_text(self, path: str) -> str:
-        return self.read(path).decode()
+        """The whole file as UTF-8. Raises NotFoundError or StorageError."""
+        try:
+            return self.read(path).decode()
+        except UnicodeDecodeError as error:
+            raise StorageError(f"{self.location(path)} is not UTF-8", "restore the file from a copy") from error
 
     def read_json(self, path: str) -> Any:
         """The file as JSON. Raises NotFoundError, or StorageError if it is not JSON."""
@@ -135,7 +137,7 @@ class Storage:
     def write(self, path: str, content: bytes | str) -> None:
         """Write a whole file atomically. Raises StorageError, for a full disk too; then the old file still stands."""
         content = content.encode() if isinstance(content, str) else content
-        target = self.full(path)
+        target = self._below(path)
         with self._errors(path):
             self.fs.create_dir(target.rpartition("/")[0], recursive=True)
             if self.is_local:
@@ -149,15 +151,18 @@ class Storage:
         self.write(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
     def append(self, path: str, line: str) -> None:
-        """Append one line. An object store has no append: there the file is written again as a whole."""
-        if not self.is_local:
-            old = self.read(path) if self.exists(path) else b""
-            return self.write(path, old + line.encode() + b"\n")
-        target = Path(self.full(path))
-        with self._errors(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("ab") as file:
-                file.write(line.encode() + b"\n")
+        """Append one line, whole or not at all; a line that a crash cut short stays alone on its line.
+
+        An object store has no append: there the file is written again as a whole. Raises StorageError.
+        """
+        content = line.encode() + b"\n"
+        if self.is_local:
+            target = Path(self._below(path))
+            with self._errors(path):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _append_local(target, content)
+        else:
+            self.write(path, (self.read(path) if self.exists(path) else b"") + content)
 
     def folders(self, path: str) -> list[str]:
         """The names of the folders directly below `path`, sorted; empty if there is no such path."""
@@ -172,20 +177,25 @@ class Storage:
         if self.exists(target):
             raise StorageError(f"{self.location(target)} exists already", "choose another name")
         with self._errors(source):
-            self.fs.move(self.full(source), self.full(target))
+            self.fs.move(self._below(source), self._below(target))
 
     def delete(self, path: str) -> None:
         """Delete a folder and all below it; nothing happens if there is none."""
+        folder = self._below(path)
         if self.exists(path):
-            self._guard(self.fs.delete_dir, self.full(path))
+            with self._errors(path):
+                self.fs.delete_dir(folder)
+
+    def _below(self, path: str) -> str:
+        """`full`, for what may not happen to the root itself."""
+        if not path.strip("/."):
+            raise InputError(f"path {path!r} is the storage itself", "name a file or folder inside it")
+        return self.full(path)
 
     def _names(self, path: str, kind: pafs.FileType) -> list[str]:
-        selector = pafs.FileSelector(self.full(path), allow_not_found=True)
-        return sorted(info.base_name for info in self._guard(self.fs.get_file_info, selector) if info.type == kind)
-
-    def _guard(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._errors(""):
-            return call(*args, **kwargs)
+        with self._errors(path):
+            found = self.fs.get_file_info(pafs.FileSelector(self.full(path), allow_not_found=True))
+        return sorted(info.base_name for info in found if info.type == kind)
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
@@ -209,3 +219,17 @@ def _write_local(target: Path, content: bytes) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _append_local(target: Path, content: bytes) -> None:
+    with target.open("ab+", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            content = content if file.read(1) == b"\n" else b"\n" + content
+        try:
+            while content:  # a disk that fills up takes a part first
+                content = content[file.write(content) :]
+        except OSError:
+            file.truncate(end)
+            raise

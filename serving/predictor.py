@@ -66,11 +66,11 @@ class Predictor:
             classifier = _rebuild(model, files[WEIGHTS])
             shape = _shape(model)
             golden = load_arrays(files[GOLDEN])
-            inputs, expected = golden["inputs"], golden["probabilities"]
-        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            inputs, expected, tolerance = golden["inputs"], golden["probabilities"], float(model["golden_tolerance"])
+        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             reason = str(error).partition("\n")[0]
             raise CorruptModelError(f"{found.location} cannot be rebuilt: {reason}", REMEDY) from error
-        _prove(classifier, inputs, expected, float(model["golden_tolerance"]), found)
+        _prove(classifier, inputs, expected, tolerance, found)
         return cls(found.name, found.version, shape, classifier.signature.classes, _time(classifier, shape), classifier)
 
     def predict(self, images: Pixels) -> NDArray[np.float32]:

@@ -175,7 +175,7 @@ def _read_input(tensor: Mapping[str, Any], shape: Shape) -> Pixels:
     if isinstance(parameters, dict) and "binary_data_size" in parameters:
         raise InputError("binary tensor data is not supported here", "send 'data', or raw pixels to /classify")
     datatype = tensor.get("datatype")
-    if datatype not in INTEGERS | FLOATS:
+    if not isinstance(datatype, str) or datatype not in INTEGERS | FLOATS:
         allowed = ", ".join(sorted(INTEGERS | FLOATS))
         raise InputError("inputs[0].datatype is not one of those pixels may have", f"use one of {allowed}")
     sizes = _read_shape(tensor.get("shape"), shape)
@@ -185,7 +185,9 @@ def _read_input(tensor: Mapping[str, Any], shape: Shape) -> Pixels:
 
 
 def _read_shape(value: Any, shape: Shape) -> tuple[int, ...]:
-    sizes = isinstance(value, list) and len(value) == 4 and all(type(size) is int and 0 < size < 2**31 for size in value)
+    sizes = (
+        isinstance(value, list) and len(value) == 4 and all(type(size) is int and 0 < size < 2**31 for size in value)
+    )
     if not sizes or tuple(value[1:]) != shape:
         given = f"{value}" if sizes else "not of four sizes"
         expected = ", ".join(map(str, shape))

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
 
 if TYPE_CHECKING:
     from raytune_app.cluster import Cluster
+
+settings.register_profile("shared_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared_machine")
 
 MakeDraft = Callable[..., Draft]
 

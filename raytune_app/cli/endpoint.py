@@ -116,7 +116,10 @@ def _predict(args: argparse.Namespace) -> int:
     pictures = {file: read_file(Path(file)) for file in args.files}
     answers, source = _ask_url(args, pictures) if args.url else _ask_nearest(args, pictures)
     say(f"answered by {source}")
-    lines = [f"{file}: {answer['label']} ({answer['probabilities'][answer['label']]:.1%})" for file, answer in answers.items()]
+    lines = [
+        f"{file}: {answer['label']} ({answer['probabilities'][answer['label']]:.1%})"
+        for file, answer in answers.items()
+    ]
     content = {"source": source, "answers": [{"file": file, **answer} for file, answer in answers.items()]}
     then = [f"raytune serve {args.model}", f"raytune evaluate {args.model.partition('@')[0]}"]
     result(args, "\n".join(lines), content, then)
@@ -141,7 +144,9 @@ def _ask_nearest(args: argparse.Namespace, pictures: Mapping[str, bytes]) -> tup
     with Endpoint(DEFAULT_URL, timeout_s=PROBE_TIMEOUT_S) as endpoint:
         if endpoint.ready(found.name, found.version):
             classify = endpoint.classify
-            return {file: classify(found.name, body, version=found.version) for file, body in pictures.items()}, endpoint.url
+            return {
+                file: classify(found.name, body, version=found.version) for file, body in pictures.items()
+            }, endpoint.url
     return _predict_here(found, pictures), f"{found.ref}, loaded here"
 
 
@@ -158,7 +163,13 @@ def _predict_here(found: ModelVersion, pictures: Mapping[str, bytes]) -> Answers
         by_label = dict(zip(predictor.labels, probabilities.tolist(), strict=True))
         version = str(found.version)
         label = predictor.labels[index]
-        answers[file] = {"model": found.name, "version": version, "label": label, "index": index, "probabilities": by_label}
+        answers[file] = {
+            "model": found.name,
+            "version": version,
+            "label": label,
+            "index": index,
+            "probabilities": by_label,
+        }
     return answers
 
 
@@ -192,7 +203,9 @@ def _data_of(found: ModelVersion) -> DataSpec:
     if "study" in lineage and found.storage.exists(spec):
         return parse(yaml.safe_load(found.storage.read_text(spec))).data
     if "data" not in lineage or lineage["data"] == "image_folder":
-        raise InputError(f"{found.ref} does not say where its test data is", "keep its study's folder in the same storage")
+        raise InputError(
+            f"{found.ref} does not say where its test data is", "keep its study's folder in the same storage"
+        )
     return DataSpec(name=lineage["data"])
 
 
@@ -206,7 +219,11 @@ def _report(evaluation: Evaluation, scores: dict[str, Any], found: ModelVersion)
     from raytune_app.cli.summary import champion_text
 
     registered = (found.model.get("metrics", {}).get("test") or {}).get("accuracy")
-    same = "" if registered is None else f" ({'equal to' if registered == evaluation.accuracy else f'NOT {registered}, as'} registered)"
+    same = (
+        ""
+        if registered is None
+        else f" ({'equal to' if registered == evaluation.accuracy else f'NOT {registered}, as'} registered)"
+    )
     return (
         f"{found.ref}: accuracy {evaluation.accuracy:.4f}{same}\n{champion_text(scores)}\n"
         f"one picture a request: p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms\n"

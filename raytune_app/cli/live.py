@@ -104,7 +104,7 @@ def study_table(view: StudyView, objective: ObjectiveSpec) -> Table:
         table.add_column(name, justify="right" if name not in ("state", "rung decision") else "left")
     leader = leading(view, objective)
     for trial in _ordered(view, objective)[:MAX_ROWS]:
-        table.add_row(*_cells(trial, leader is trial), style=_STYLES.get(trial.state, ""))
+        table.add_row(*_cells(trial, leader is trial, objective), style=_STYLES.get(trial.state, ""))
     if len(view.trials) > MAX_ROWS:
         table.caption = f"{len(view.trials) - MAX_ROWS} more trials"
     return table
@@ -122,7 +122,7 @@ def _ordered(view: StudyView, objective: ObjectiveSpec) -> list[TrialView]:
     return sorted(view.trials.values(), key=key)
 
 
-def _cells(trial: TrialView, leads: bool) -> tuple[str, ...]:
+def _cells(trial: TrialView, leads: bool, objective: ObjectiveSpec) -> tuple[str, ...]:
     last = trial.last
     if last is None:
         return (
@@ -134,6 +134,7 @@ def _cells(trial: TrialView, leads: bool) -> tuple[str, ...]:
             trial.error or "",
             "-",
         )
+    best = trial.best(objective.metric, objective.sign)
     judged = [row for row in trial.epochs if row["rung"] is not None]
     decision = f"rung {judged[-1]['rung']}: {judged[-1]['decision']}" if judged else ""
     return (
@@ -142,6 +143,7 @@ def _cells(trial: TrialView, leads: bool) -> tuple[str, ...]:
         str(last["epoch"]),
         _number(last["loss"]),
         _number(last["accuracy"]),
+        _number(best[objective.metric] if best else None),
         decision,
         f"{last['images_per_s']:,.0f}",
     )

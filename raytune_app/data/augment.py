@@ -20,7 +20,7 @@ class Augmentation:
     """How training pictures are changed.
 
     Attributes:
-        crop_padding: pixels of 0 on each side (more if `size` needs it) before a window of `size` is cut; 0: no cutting.
+        crop_padding: pixels of 0 on each side (more if `size` needs it) before a window is cut; 0: no cutting.
         flip: probability of mirroring left to right.
         shift: largest shift in each direction, a share of the picture's size, whole pixels as in torchvision.
         rotate: largest rotation either way, degrees.
@@ -48,7 +48,7 @@ class Augmentation:
         )
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Change pictures [B, C, H, W], 0 to 255; uint8 stays uint8 unless they are moved between pixels (then float32).
+        """Change pictures [B, C, H, W], 0 to 255; uint8 stays uint8 unless it is moved between pixels (then float32).
 
         Args:
             images: the batch; it is not written to.

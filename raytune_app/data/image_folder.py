@@ -114,10 +114,21 @@ def _open(file: Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the stricter one
             image = Image.open(file, formats=("PNG", "JPEG"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{file} has a side over {MAX_SIDE_PX} pixels", "scale it down") from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{file} is not a PNG or JPEG picture that can be read", "replace or remove it") from error
-    if max(image.size) > MAX_SIDE_PX:
-        raise DataError(f"{file} is {image.width}x{image.height}, over {MAX_SIDE_PX} pixels", "scale it down")
-    if image.mode not in _EIGHT_BIT:
-        raise DataError(f"{file} has pixels of mode {image.mode}, not of 8 bits", "convert it to 8 bits a channel")
+    fault = _fault(image)
+    if fault is not None:
+        image.close()
+        raise DataError(f"{file} {fault[0]}", fault[1])
     return image
+
+
+def _fault(image: Image.Image) -> tuple[str, str] | None:
+    """What in a picture's header keeps it from being decoded, and the remedy."""
+    if max(image.size) > MAX_SIDE_PX:
+        return f"is {image.width}x{image.height}, over {MAX_SIDE_PX} pixels a side", "scale it down"
+    if image.mode not in _EIGHT_BIT:
+        return f"has pixels of mode {image.mode}, not of 8 bits", "convert it to 8 bits a channel"
+    return None

@@ -26,7 +26,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.network = network
         self.signature = signature
-        mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (signature.mean, signature.std))
+        mean = torch.tensor(signature.mean, dtype=torch.float64).view(1, -1, 1, 1)
+        std = torch.tensor(signature.std, dtype=torch.float64).view(1, -1, 1, 1)
         # (pixels / 255 - mean) / std as one multiply-add; not persistent: it follows from the signature
         self.register_buffer("scale", (1 / (255 * std)).float(), persistent=False)
         self.register_buffer("offset", (-mean / std).float(), persistent=False)

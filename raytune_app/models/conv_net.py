@@ -1,7 +1,8 @@
-"""A plain convolutional network: blocks of convolution, batch norm, activation, max pooling, dropout; a linear layer."""
+"""A plain network: blocks of convolution, batch norm, activation, max pooling and dropout, then a linear layer."""
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Literal, cast
 
@@ -54,8 +55,8 @@ class ConvNet(nn.Module):
                 f"use at most {image_size.bit_length() - 1} blocks or a larger data.image_size",
             )
         widths = [in_channels, *(width << block for block in range(blocks))]
-        pairs = pairwise(widths)
-        self.blocks = nn.Sequential(*(_block(a, b, kernel, batch_norm, dropout, activation) for a, b in pairs))
+        block = partial(_block, kernel=kernel, batch_norm=batch_norm, dropout=dropout, activation=activation)
+        self.blocks = nn.Sequential(*(block(channels, channels_out) for channels, channels_out in pairwise(widths)))
         self.linear = nn.Linear(widths[-1] * side**2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class ConvNet(nn.Module):
 
 
 def _block(
-    channels: int, width: int, kernel: int, batch_norm: bool, dropout: float, activation: Activation
+    channels: int, width: int, *, kernel: int, batch_norm: bool, dropout: float, activation: Activation
 ) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=not batch_norm)]
     if batch_norm:

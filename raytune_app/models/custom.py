@@ -33,11 +33,11 @@ def _call(factory: str, options: Mapping[str, Any], signature: Signature) -> obj
     try:
         function = getattr(importlib.import_module(module_name), name)
     except ImportError as error:
-        raise InputError(f"model.factory {factory}: {error}", "run where Python finds the module, or set PYTHONPATH") from error
+        raise InputError(f"model.factory {factory}: {error}", "run beside the module or set PYTHONPATH") from error
     except AttributeError as error:
-        raise InputError(f"model.factory: module {module_name} has no {name}", "name a function of that module") from error
+        raise InputError(f"model.factory: {module_name} has no {name}", "name a function of that module") from error
     except Exception as error:
-        raise InputError(f"model.factory {factory}: the import failed: {_describe(error)}", "mend the module") from error
+        raise InputError(f"model.factory {factory}: the import raised {_describe(error)}", "mend it") from error
     try:
         result: object = function(signature, **options)
     except Exception as error:

@@ -33,7 +33,7 @@ class MaxPool2(nn.Module):
         if not torch.is_grad_enabled():
             return _largest(pictures)
         if pictures.is_contiguous(memory_format=_LAST):
-            return cast(Tensor, _Pool.apply(pictures))  # type: ignore[no-untyped-call]  # torch
+            return cast("Tensor", _Pool.apply(pictures))
         return F.max_pool2d(pictures, 2)
 
 
@@ -44,12 +44,12 @@ def conv_pool(pictures: Tensor, conv: nn.Conv2d) -> Tensor:
     assert conv.stride == conv.dilation == (1, 1), conv
     assert conv.groups == 1, conv
     assert isinstance(conv.padding, tuple), conv
-    weight = conv.weight.contiguous(memory_format=_LAST)
+    weight = conv.weight.clone(memory_format=_LAST)  # a copy: for one channel `contiguous` would change nothing
     if not torch.is_grad_enabled():
         step = _pieces(len(pictures), conv.out_channels * pictures[0, 0].numel())
         parts = torch.split(pictures, step)
         return torch.cat([_largest(torch.conv2d(part, weight, conv.bias, padding=conv.padding)) for part in parts])
-    return cast(Tensor, _ConvPool.apply(pictures, weight, conv.bias, conv.padding))  # type: ignore[no-untyped-call]
+    return cast("Tensor", _ConvPool.apply(pictures, weight, conv.bias, conv.padding))
 
 
 def _is_ours(pictures: Tensor) -> bool:
@@ -72,7 +72,7 @@ class _Pool(torch.autograd.Function):
         return pooled
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         right, low = ctx.saved_tensors
         result = _blank(ctx.shape)
@@ -98,7 +98,7 @@ class _ConvPool(torch.autograd.Function):
         return pooled
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         pictures, weight, right, low = ctx.saved_tensors
         to_pictures = torch.empty_like(pictures) if ctx.needs_input_grad[0] else None
@@ -109,7 +109,9 @@ class _ConvPool(torch.autograd.Function):
             buffer = _blank((count, *ctx.shape[1:])) if buffer is None else buffer
             spread = buffer[:count]
             _spread_piece(gradient[part], right[part], low[part], spread)
-            gradients = _conv_backward(spread, pictures[part], weight, ctx.padding, to_pictures is not None, ctx.biased)
+            gradients = _conv_backward(
+                spread, pictures[part], weight, ctx.padding, to_pictures=to_pictures is not None, to_bias=ctx.biased
+            )
             if to_pictures is not None:
                 to_pictures[part] = gradients[0]
             to_weight += gradients[1]
@@ -119,14 +121,14 @@ class _ConvPool(torch.autograd.Function):
 
 
 def _conv_backward(
-    gradient: Tensor, pictures: Tensor, weight: Tensor, padding: tuple[int, int], to_pictures: bool, to_bias: bool
+    gradient: Tensor, pictures: Tensor, weight: Tensor, padding: tuple[int, int], *, to_pictures: bool, to_bias: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients for pictures, weight and bias of a convolution of stride 1; those not wanted are undefined."""
     wanted = [to_pictures, True, to_bias]
     result = torch.ops.aten.convolution_backward(
         gradient, pictures, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
     )
-    return cast(tuple[Tensor, Tensor, Tensor], result)
+    return cast("tuple[Tensor, Tensor, Tensor]", result)
 
 
 def _pool_piece(pictures: Tensor, pooled: Tensor, right: Tensor, low: Tensor) -> None:
@@ -161,7 +163,7 @@ def _largest(pictures: Tensor) -> Tensor:
 
 
 def _corners(pictures: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The windows' upper left, upper right, lower left and lower right pixels; an odd last row or column is left out."""
+    """The windows' upper left, upper right, lower left, lower right pixels; an odd last row or column is left out."""
     height, width = pictures.shape[2] // 2 * 2, pictures.shape[3] // 2 * 2
     upper, lower = pictures[:, :, 0:height:2], pictures[:, :, 1:height:2]
     return upper[..., 0:width:2], upper[..., 1:width:2], lower[..., 0:width:2], lower[..., 1:width:2]

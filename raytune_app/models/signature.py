@@ -9,12 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Attributes:
-    channels: of a picture: 1 grey, 3 RGB.
-    image_size: height and width in pixels that the network sees.
-    classes: the label names, by index of the output.
-    mean: per channel, of pixels / 255 of the training part.
-    std: likewise.
+    """The shape of a model, and how it normalises.
+
+    Attributes:
+        channels: of a picture: 1 grey, 3 RGB.
+        image_size: height and width in pixels that the network sees.
+        classes: the label names, by index of the output.
+        mean: per channel, of pixels / 255 of the training part.
+        std: likewise.
     """
 
     channels: int

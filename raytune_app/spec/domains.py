@@ -13,15 +13,18 @@ The names and the half-open intervals are Ray Tune's.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 
 class Kind(StrEnum):
+    """The names of the domains, as the file spells them."""
+
     UNIFORM = "uniform"
     LOGUNIFORM = "loguniform"
     QUNIFORM = "quniform"
@@ -34,6 +37,19 @@ class Kind(StrEnum):
 _LISTED = (Kind.CHOICE, Kind.GRID)
 _INTEGER = (Kind.RANDINT, Kind.LOGRANDINT)
 _LOGARITHMIC = (Kind.LOGUNIFORM, Kind.LOGRANDINT)
+_MANY = 64
+"""Up to this many whole numbers are checked one by one: 1 to 7 may be a kernel size at both ends and not between."""
+
+_ROUNDING = 1e-9
+"""Of a step: 0.3 / 0.1 is a little below 3."""
+
+
+class UnknownDomainError(ValueError):
+    """A name that is no domain's; `name` is what was written."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(f"unknown domain {name!r}; known: {', '.join(Kind)}")
+        self.name = str(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +64,15 @@ class Domain:
         return self.kind in _LISTED
 
     def edges(self) -> tuple[Any, ...]:
-        """The values that have to be valid for all of the domain to be: its ends, or all that are listed."""
+        """The values that have to be valid for all of the domain to be: its ends, or all where they are few."""
         if self.is_listed:
             return self.arguments
         low, high = self.arguments[:2]
         if self.kind in _INTEGER:
-            return low, high - 1
-        return low, high if self.kind is Kind.QUNIFORM else math.nextafter(high, low)
+            return tuple(range(low, high)) if high - low <= _MANY else (low, low + 1, high - 1)
+        if self.kind is Kind.QUNIFORM:
+            return (*itertools.islice(self._multiples(), _MANY), self._rounded(high))
+        return low, math.nextafter(high, low)
 
     def sample(self, rng: random.Random) -> Any:
         """One value drawn from the domain."""
@@ -73,9 +91,15 @@ class Domain:
         """As it stands in the file."""
         return {self.kind.value: list(self.arguments)}
 
-    def _rounded(self, value: float) -> float:
+    def _multiples(self) -> Iterator[float]:
         low, high, step = self.arguments
-        smallest, largest = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        count = math.floor(high / step + _ROUNDING) - math.ceil(low / step - _ROUNDING) + 1
+        return (self._rounded(low + index * step) for index in range(count))
+
+    def _rounded(self, value: float) -> float:
+        """The nearest multiple of the step that lies inside; 12 digits, so that 3 times 0.1 is 0.3."""
+        low, high, step = self.arguments
+        smallest, largest = math.ceil(low / step - _ROUNDING), math.floor(high / step + _ROUNDING)
         return float(f"{min(max(round(value / step), smallest), largest) * step:.12g}")
 
 
@@ -89,20 +113,19 @@ def parse_domain(content: Mapping[str, Any]) -> Domain:
         raise ValueError("a domain has one key: " + ", ".join(Kind))
     (name, arguments), *_ = content.items()
     if name not in list(Kind):
-        raise ValueError(f"unknown domain {name!r}; known: {', '.join(Kind)}")
+        raise UnknownDomainError(name)
     if not isinstance(arguments, list | tuple):
         raise ValueError(f"{name} needs a list, such as {name}: [1, 2]")
-    kind = Kind(name)
-    values = tuple(arguments)
-    return Domain(kind, values if kind in _LISTED else _bounds(kind, values)) if _checked(kind, values) else Domain(kind, values)
+    kind, values = Kind(name), tuple(arguments)
+    return Domain(kind, _listed(kind, values) if kind in _LISTED else _bounds(kind, values))
 
 
-def _checked(kind: Kind, values: tuple[Any, ...]) -> bool:
-    if kind in _LISTED and not values:
+def _listed(kind: Kind, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
         raise ValueError(f"{kind} of nothing; list at least one value")
-    if kind in _LISTED and any(isinstance(value, list | dict) for value in values):
+    if any(isinstance(value, list | dict) for value in values):
         raise ValueError(f"{kind} takes plain values, not lists or mappings")
-    return True
+    return values
 
 
 def _bounds(kind: Kind, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,50 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from raytune_app.names import REMEDY as NAME_REMEDY
-from raytune_app.names import is_name
-from raytune_app.spec.domains import Domain, parse_domain
+from raytune_app.spec.domains import Domain
+from raytune_app.spec.values import (
+    Fraction,
+    Integer,
+    Keyword,
+    Name,
+    NonNegative,
+    Number,
+    Option,
+    Positive,
+    Tunable,
+    no_bool,
+)
 
 TUNABLE_SECTIONS = ("model", "train", "augment")
-
-T = TypeVar("T")
-
-
-def _value_or_domain(value: Any, validate: Any) -> Any:
-    domain = value if isinstance(value, Domain) else parse_domain(value) if isinstance(value, Mapping) else None
-    if domain is None:
-        return validate(value)
-    for edge in domain.edges():
-        validate(edge)
-    return domain
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not a boolean")
-    return value
-
-
-def _name(value: str) -> str:
-    if not is_name(value):
-        raise ValueError(f"must be a safe name: {NAME_REMEDY}")
-    return value
-
-
-Name = Annotated[str, BeforeValidator(str), WrapValidator(lambda value, validate: _name(validate(value)))]
-Integer = Annotated[int, BeforeValidator(_no_bool)]
-Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
-Tunable = Annotated[T, WrapValidator(_value_or_domain)]
-"""A value of type T, or a search domain all of whose values would be valid as T."""
-
-Fraction = Annotated[Number, Field(ge=0, lt=1)]
-Positive = Annotated[Number, Field(gt=0)]
-NonNegative = Annotated[Number, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -89,7 +65,7 @@ class ConvNetSpec(Section):
     blocks: Tunable[Annotated[Integer, Field(ge=1, le=5)]] = 2
     width: Tunable[Annotated[Integer, Field(ge=1, le=1024)]] = 32
     """Channels of the first block; each further block has twice as many."""
-    kernel: Tunable[Literal[1, 3, 5, 7]] = 3
+    kernel: Tunable[Annotated[Literal[1, 3, 5, 7], BeforeValidator(no_bool)]] = 3
     batch_norm: Tunable[bool] = True
     dropout: Tunable[Fraction] = 0.0
     activation: Tunable[Literal["relu", "gelu", "silu"]] = "relu"
@@ -100,7 +76,7 @@ class CustomModelSpec(Section):
 
     name: Literal["custom"]
     factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-    options: dict[str, Tunable[Any]] = {}
+    options: dict[Keyword, Tunable[Option]] = {}
 
 
 ModelSpec = Annotated[TutorialCnnSpec | ConvNetSpec | CustomModelSpec, Field(discriminator="name")]
@@ -123,7 +99,7 @@ class TrainSpec(Section):
     l1: Tunable[NonNegative] = 0.0
     l2: Tunable[NonNegative] = 0.0
     label_smoothing: Tunable[Fraction] = 0.0
-    clip_norm: Tunable[Positive] | None = None
+    clip_norm: Tunable[Positive | None] = None
     patience: Annotated[Integer, Field(ge=1)] | None = None
     """Stop a trial after this many epochs without a better objective. None: never."""
     speed: Literal["auto", "plain"] = "auto"
@@ -156,6 +132,8 @@ class Metric(StrEnum):
 
 
 class Mode(StrEnum):
+    """Whether more of a metric is better, or less."""
+
     MAX = "max"
     MIN = "min"
 
@@ -171,7 +149,9 @@ class ObjectiveSpec(Section):
     def _mode_follows(self) -> Self:
         right = Mode.MIN if self.metric is Metric.LOSS else Mode.MAX
         if self.mode not in (None, right):
-            raise ValueError(f"mode {self.mode} would look for the worst {self.metric}; leave mode out or set it to {right}")
+            raise ValueError(
+                f"mode {self.mode} would look for the worst {self.metric}; leave mode out or set it to {right}"
+            )
         object.__setattr__(self, "mode", right)
         return self
 
@@ -256,8 +236,6 @@ class Experiment(Section):
     resources: ResourcesSpec = ResourcesSpec()
     budget: BudgetSpec = BudgetSpec()
     register_as: RegisterSpec | None = Field(default=None, alias="register")
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), populate_by_name=True)
 
     def domains(self) -> dict[str, Domain]:
         """The search domains by dotted path (`train.lr`), in the file's order."""

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from raytune_app.errors import InputError, Problem, SpecError
+from raytune_app.spec.document import check_size, parse_yaml, read_document
 from raytune_app.spec.grammar import Experiment
 from raytune_app.spec.problems import to_problem, unique
 from raytune_app.spec.rules import cross_check
 
-MAX_SPEC_BYTES = 1_000_000
 _CHECK = "mend them and run `raytune check` again"
 
 
@@ -25,15 +24,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
         SpecError: every mistake in the file at once.
         InputError: the file cannot be read, is over 1 MB, or is not a YAML mapping.
     """
-    return parse(merge(read_mapping(path), _parse_overrides(overrides)))
+    return parse(merge(read_document(path), _parse_overrides(overrides)))
 
 
 def parse(content: Mapping[str, Any]) -> Experiment:
-    """Validate a mapping as an experiment. Raises SpecError with every mistake at once."""
+    """Validate a mapping as an experiment.
+
+    Raises:
+        SpecError: every mistake at once.
+        InputError: more values, or larger ones, than an experiment can hold.
+    """
+    content = check_size(content, "the experiment")
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
-        raise SpecError(unique([to_problem(entry) for entry in error.errors()]), _CHECK) from error
+        problems = unique([to_problem(entry) for entry in error.errors()])
+        raise SpecError([*problems, *_beyond(content, problems)], _CHECK) from error
     if problems := cross_check(experiment):
         raise SpecError(problems, _CHECK)
     return experiment
@@ -51,22 +57,6 @@ def resolve(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     return parse(merge(experiment.to_dict(), values))
 
 
-def read_mapping(path: str | Path) -> dict[str, Any]:
-    """The file as a YAML mapping, unvalidated. Raises InputError."""
-    file = Path(path)
-    try:
-        if file.stat().st_size > MAX_SPEC_BYTES:
-            raise InputError(f"{path} is over 1 MB", "an experiment file is a page of YAML; is this the right file?")
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", "give the path of an experiment file") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}", "mend the line it names") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InputError(f"{path} is not a YAML mapping", "start from a file in experiments/")
-    return content
-
-
 def merge(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of `content` with each `values['a.b.c']` put at content[a][b][c]."""
     merged = dict(content)
@@ -77,16 +67,29 @@ def merge(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
+def _beyond(content: Mapping[str, Any], problems: Sequence[Problem]) -> list[Problem]:
+    """The rules between sections that the faulty values do not touch, so that they are reported in the same go."""
+    faulty = [problem.path for problem in problems]
+    try:
+        experiment = Experiment.model_validate(_without(content, faulty))
+    except ValidationError:
+        return []  # a required part is missing: nothing to compare
+    return cross_check(experiment, faulty)
+
+
+def _without(content: Mapping[str, Any], paths: Sequence[str], above: str = "") -> dict[str, Any]:
+    return {
+        key: _without(value, paths, f"{above}{key}.") if isinstance(value, Mapping) else value
+        for key, value in content.items()
+        if f"{above}{key}" not in paths
+    }
+
+
 def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     parsed = {}
     for override in overrides:
         path, equals, text = override.partition("=")
-        if not (path and equals):
+        if not all(path.split(".")) or not equals:
             raise InputError(f"--set {override!r} is not of the form a.b=c", "for example --set train.lr=0.01")
-        try:
-            parsed[path] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {override!r}: the value is not YAML", "quote it in the shell") from error
+        parsed[path] = parse_yaml(text, f"the value of --set {override!r}")
     return parsed
-
-

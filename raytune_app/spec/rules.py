@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from raytune_app.spec.domains import Domain, Kind
 from raytune_app.errors import Problem
+from raytune_app.spec.domains import Domain, Kind
 from raytune_app.spec.grammar import AshaSpec, Experiment
 
 MAX_GRID = 100_000
 
 
-def cross_check(experiment: Experiment) -> list[Problem]:
-    """Every broken rule, in the order of the file."""
-    return [*_data(experiment), *_search(experiment), *_scheduler(experiment), *_train(experiment)]
+def cross_check(experiment: Experiment, faulty: Sequence[str] = ()) -> list[Problem]:
+    """Every broken rule, in the order of the file; rules that read one of the `faulty` paths are left out."""
+    return [
+        problem
+        for rule, reads in _RULES.items()
+        if not any(_overlap(path, read) for path in faulty for read in reads)
+        for problem in rule(experiment)
+    ]
 
 
 def grid_size(experiment: Experiment) -> int:
@@ -22,7 +28,7 @@ def grid_size(experiment: Experiment) -> int:
     return math.prod(len(domain.arguments) for domain in experiment.domains().values())
 
 
-def _data(experiment: Experiment) -> Iterator[Problem]:
+def _folder_is_described(experiment: Experiment) -> Iterator[Problem]:
     data = experiment.data
     if data.name == "image_folder" and not data.path:
         yield Problem("data.path", "missing", "image_folder needs the folder of the pictures", "add `path:`")
@@ -30,36 +36,55 @@ def _data(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("data.image_size", "missing", "pictures of any size need a common one", "add `image_size: 64`")
 
 
-def _search(experiment: Experiment) -> Iterator[Problem]:
+def _domains_fit_the_search(experiment: Experiment) -> Iterator[Problem]:
     for path, domain in experiment.domains().items():
         if experiment.search.name == "grid" and not domain.is_listed:
-            yield Problem(path, str(domain.kind), "grid search needs listed values", "use `grid: [...]` or random search")
+            yield Problem(path, domain.kind, "grid search needs listed values", "use `grid: [...]` or random search")
         if experiment.search.name == "random" and domain.kind is Kind.GRID:
-            yield Problem(path, "grid", "random search does not enumerate", "use `choice: [...]` or `search: {name: grid}`")
-    if experiment.search.name == "grid":
-        yield from _grid(experiment)
+            remedy = "use `choice: [...]` or `search: {name: grid}`"
+            yield Problem(path, domain.kind, "random search does not enumerate", remedy)
 
 
-def _grid(experiment: Experiment) -> Iterator[Problem]:
-    if not all(domain.is_listed for domain in experiment.domains().values()):
+def _grid_is_countable(experiment: Experiment) -> Iterator[Problem]:
+    domains = experiment.domains().values()
+    if experiment.search.name != "grid" or not domains or not all(domain.is_listed for domain in domains):
         return
     size = grid_size(experiment)
     if size > MAX_GRID:
         yield Problem("search", f"{size} combinations", f"grid search tries at most {MAX_GRID}", "use random search")
-    elif experiment.trials is not None and experiment.trials != size:
+    elif experiment.trials not in (None, size):
         yield Problem("trials", str(experiment.trials), f"the grid has {size} combinations", "leave `trials` out")
 
 
-def _scheduler(experiment: Experiment) -> Iterator[Problem]:
-    scheduler = experiment.scheduler
-    if isinstance(scheduler, AshaSpec) and scheduler.grace > experiment.train.epochs:
-        yield Problem(
-            "scheduler.grace", str(scheduler.grace), f"is more than train.epochs ({experiment.train.epochs})",
-            "lower grace or raise epochs",
-        )  # fmt: skip
+def _grace_is_within_the_epochs(experiment: Experiment) -> Iterator[Problem]:
+    scheduler, epochs = experiment.scheduler, experiment.train.epochs
+    if isinstance(scheduler, AshaSpec) and scheduler.grace > epochs:
+        rule = f"is more than train.epochs ({epochs})"
+        yield Problem("scheduler.grace", str(scheduler.grace), rule, "lower grace or raise epochs")
 
 
-def _train(experiment: Experiment) -> Iterator[Problem]:
+def _nesterov_has_momentum(experiment: Experiment) -> Iterator[Problem]:
     train = experiment.train
-    if train.nesterov is True and not isinstance(train.momentum, Domain) and train.momentum == 0:
-        yield Problem("train.nesterov", "true", "Nesterov needs momentum above 0", "set `momentum: 0.9`")
+    if True in _possible(train.nesterov) and 0 in _possible(train.momentum):
+        rule = "Nesterov needs momentum above 0 in every trial"
+        yield Problem("train.nesterov", "true", rule, "set `momentum: 0.9`, or leave 0 out of its domain")
+
+
+def _possible(value: Any) -> tuple[Any, ...]:
+    """The value, or those of a domain that decide whether all of it is valid."""
+    return value.edges() if isinstance(value, Domain) else (value,)
+
+
+def _overlap(path: str, other: str) -> bool:
+    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
+
+
+_TUNABLE = ("model", "train", "augment")
+_RULES: dict[Callable[[Experiment], Iterator[Problem]], tuple[str, ...]] = {
+    _folder_is_described: ("data",),
+    _domains_fit_the_search: ("search", *_TUNABLE),
+    _grid_is_countable: ("search", "trials", *_TUNABLE),
+    _grace_is_within_the_epochs: ("scheduler", "train.epochs"),
+    _nesterov_has_momentum: ("train.nesterov", "train.momentum"),
+}
+"""Each rule and the paths it reads."""

@@ -22,7 +22,7 @@ _RESAMPLES = 2000
 
 
 def confusion(labels: Counts, predictions: Counts, classes: int) -> Counts:
-    """Count pairs: int64 [K, K], row = truth, column = prediction. Both arguments are int [N], values below `classes`."""
+    """Count pairs: int64 [K, K], row = truth, column = prediction. Both are int [N] with values below `classes`."""
     pairs = np.asarray(labels, np.int64) * classes + np.asarray(predictions, np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
@@ -49,9 +50,17 @@ def split_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]
 
 def join_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """The inverse of `split_state`; the optimizer keeps the hyperparameters it was built with."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**values, **tensors}.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
+        state.setdefault(int(index), {})[name] = _laid_out_as(weights[int(index)], value)
     own = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": own})
+
+
+def _laid_out_as(weight: Tensor, value: Any) -> Any:
+    """The fused kernels walk weight and state side by side in memory, so both need the same strides."""
+    if isinstance(value, Tensor) and value.shape == weight.shape:
+        return torch.empty_like(weight, dtype=value.dtype).copy_(value)
+    return value

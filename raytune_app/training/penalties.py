@@ -26,6 +26,6 @@ def add_penalties(weights: Sequence[nn.Parameter], *, l1: float, l2: float) -> N
     values: list[Tensor] = list(held)
     gradients: list[Tensor] = [weight.grad for weight in held if weight.grad is not None]
     if l1:
-        torch._foreach_add_(gradients, torch._foreach_sign(values), alpha=l1)
+        torch._foreach_add_(gradients, [value.sign() for value in values], alpha=l1)
     if l2:
         torch._foreach_add_(gradients, values, alpha=2 * l2)

@@ -1,4 +1,4 @@
-"""Arrays as tensors on the device: mapped without a copy on a CPU, kept as uint8 on a GPU for the process's next trials."""
+"""Arrays as tensors on the device: mapped without a copy on a CPU, kept as uint8 on a GPU for the next trials."""
 
 from __future__ import annotations
 

@@ -119,8 +119,11 @@ class Run:
         remembered, values = split_state(self._optimizer)
         tensors = {MODEL + name: tensor for name, tensor in self.classifier.state_dict().items()}
         tensors |= {OPTIMIZER + name: tensor for name, tensor in remembered.items()}
-        copies = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-        return copies, {"epoch": self.epoch, "best": self._best, "optimizer": values}
+        return {name: _copy(tensor) for name, tensor in tensors.items()}, {
+            "epoch": self.epoch,
+            "best": self._best,
+            "optimizer": values,
+        }
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from a state. Hyperparameters stay those of this run's own experiment, which PBT relies on."""
@@ -188,3 +191,7 @@ def check_batch(experiment: Experiment, data: Training) -> None:
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

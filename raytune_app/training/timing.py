@@ -63,7 +63,7 @@ def _eager(device: torch.device) -> Iterable[Speed]:
 def _has_bf16(device: torch.device) -> bool:
     """True if the processor or GPU computes in bfloat16 itself, not by emulation."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
@@ -111,7 +111,7 @@ def _compiled(experiment: Experiment, data: Training, device: torch.device, spee
         row["images_per_s"] = round(max(run.train_epoch().images_per_s for _ in range(_ROUNDS)), 1)
     except RaytuneError:
         raise
-    except Exception as error:  # any compiler may fail in any way; eager training goes on without it
+    except Exception as error:  # noqa: BLE001  # any compiler may fail in any way; eager training goes on without it
         row["error"] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     gc.collect()
     return row

@@ -14,7 +14,7 @@ BATCH = 500
 
 @torch.inference_mode()
 def validate(classifier: Classifier, pictures: Pictures, classes: int) -> tuple[float, Counts]:
-    """Mean cross entropy in nats, and the confusion table [K, K], row = truth; the classifier ends in its former mode."""
+    """Mean cross entropy in nats, and the confusion table [K, K], row = truth; the mode stays as it was."""
     was_training = classifier.training
     classifier.eval()
     loss = torch.zeros((), dtype=torch.float64, device=pictures.labels.device)

@@ -36,11 +36,7 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
         self._started: set[int] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        number = trial.config["number"]
-        if number not in self._started:
-            self._started.add(number)
-            values = trial.config["values"]
-            self._conductor.started(number, values, self._count_parameters(values))
+        self._note_start(trial)
 
     def on_checkpoint(
         self,
@@ -61,7 +57,14 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
         self._conductor.ended(trial.config["number"])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._note_start(trial)  # a trial whose process never came up has had no start
         self._conductor.ended(trial.config["number"], error=_last_line(trial.error_file))
+
+    def _note_start(self, trial: Trial) -> None:
+        number, values = trial.config["number"], trial.config["values"]
+        if number not in self._started:
+            self._started.add(number)
+            self._conductor.started(number, values, self._count_parameters(values))
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own cache; the event log is the truth, so nothing of ours goes in."""

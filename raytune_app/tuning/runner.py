@@ -38,16 +38,21 @@ def run_trials(
     conductor: Conductor,
     resources: TrialResources,
     count_parameters: Callable[[dict[str, Any]], int | None],
+    trainable: type[TrialTrainable] = TrialTrainable,
 ) -> None:
     """Train until every trial has ended, the budget is spent, or Ctrl-C; all that happened is in the event log.
 
     Needs a running Ray. Blocks. SIGINT ends the trials gracefully and returns.
+
+    Args:
+        count_parameters: of the network that a configuration describes; None where it cannot be built.
+        trainable: what one trial does.
     """
     tune_root = folder.storage.full(folder.paths.tune)
     callback = ConductedCallback(conductor, tune_root, "tune", count_parameters)
     with _environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"):
         tune.Tuner(
-            _with_input(shared, resources),
+            _with_input(trainable, shared, resources),
             tune_config=tune.TuneConfig(
                 search_alg=NumberedSearcher(experiment),
                 scheduler=ConductedScheduler(conductor),
@@ -68,9 +73,9 @@ def run_trials(
         ).fit()
 
 
-def _with_input(shared: TrialInput, resources: TrialResources) -> Any:
-    trainable = tune.with_parameters(TrialTrainable, shared=shared)
-    return tune.with_resources(trainable, {"cpu": resources.cpus, "gpu": resources.gpus})
+def _with_input(trainable: type[TrialTrainable], shared: TrialInput, resources: TrialResources) -> Any:
+    fed = tune.with_parameters(trainable, shared=shared)
+    return tune.with_resources(fed, {"cpu": resources.cpus, "gpu": resources.gpus})
 
 
 def _trial_name(trial: Any) -> str:

@@ -1,0 +1,94 @@
+"""Only a version that is whole and reproduces its golden samples becomes callable."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from raytune_app.errors import CorruptModelError, NotFoundError
+from raytune_app.registry import Draft, Registry
+from serving.predictor import CHUNK, Predictor
+
+MakeDraft = Callable[..., Draft]
+
+
+def loaded(registry: Registry, draft: Draft) -> Predictor:
+    return Predictor.load(registry.storage.uri, "mnist", registry.register("mnist", draft))
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3)])
+def test_a_loaded_model_gives_the_recorded_probabilities_to_the_bit(
+    registry: Registry, make_draft: MakeDraft, size: int, channels: int
+) -> None:
+    draft = make_draft(size=size, channels=channels)
+    predictor = loaded(registry, draft)
+    golden = load(draft.golden)
+    assert predictor.predict(golden["inputs"]).tobytes() == golden["probabilities"].tobytes()
+    assert (predictor.name, predictor.version, predictor.shape) == ("mnist", 1, (channels, size, size))
+    assert predictor.picture_s > 0
+
+
+def test_large_batches_come_back_whole_and_in_order(registry: Registry, make_draft: MakeDraft) -> None:
+    predictor = loaded(registry, make_draft())
+    images = np.random.default_rng(1).integers(0, 256, (2 * CHUNK + 3, 1, 28, 28), np.uint8)
+    together = predictor.predict(images)
+    assert together.shape == (len(images), 10)
+    for index in (0, CHUNK - 1, CHUNK, 2 * CHUNK + 2):
+        assert together[index] == pytest.approx(predictor.predict(images[index : index + 1])[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "model.json", "golden.safetensors"])
+def test_a_changed_file_is_refused_by_name(registry: Registry, make_draft: MakeDraft, file: str) -> None:
+    version = registry.register("mnist", make_draft())
+    path = Path(registry.storage.full(f"models/mnist/{version}/{file}"))
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b" ")
+    with pytest.raises(CorruptModelError, match=file):
+        Predictor.load(registry.storage.uri, "mnist", version)
+
+
+def test_a_model_that_answers_otherwise_than_recorded_is_refused(registry: Registry, make_draft: MakeDraft) -> None:
+    golden = load(make_draft().golden)
+    golden["probabilities"] = np.roll(golden["probabilities"], 1, axis=1)
+    with pytest.raises(CorruptModelError, match="differ from the recorded ones"):
+        loaded(registry, replace(make_draft(), golden=save(golden)))
+
+
+def test_recorded_nan_is_refused(registry: Registry, make_draft: MakeDraft) -> None:
+    golden = load(make_draft().golden)
+    golden["probabilities"] = np.full_like(golden["probabilities"], np.nan)
+    with pytest.raises(CorruptModelError, match="nan"):
+        loaded(registry, replace(make_draft(), golden=save(golden)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": {"name": "tutorial_cnn", "channels": 7}},
+        {"network": {"name": "no_such_network"}},
+        {"network": None},
+        {"signature": {}},
+        {"inputs": [28, 28]},
+        {"golden_tolerance": None},
+    ],
+)
+def test_a_description_that_does_not_fit_the_weights_is_refused(
+    registry: Registry, make_draft: MakeDraft, change: dict[str, object]
+) -> None:
+    draft = make_draft()
+    with pytest.raises(CorruptModelError, match="cannot be rebuilt"):
+        loaded(registry, replace(draft, model={**draft.model, **change}))
+
+
+def test_weights_that_are_not_safetensors_are_refused(registry: Registry, make_draft: MakeDraft) -> None:
+    with pytest.raises(CorruptModelError, match="cannot be rebuilt"):
+        loaded(registry, replace(make_draft(), weights=json.dumps({"a": 1}).encode()))
+
+
+def test_a_version_that_is_not_there_is_not_found(registry: Registry) -> None:
+    with pytest.raises(NotFoundError):
+        Predictor.load(registry.storage.uri, "mnist", 1)

@@ -1,0 +1,192 @@
+"""HTTP: the right status for everything, limits before work, and nothing internal in an answer."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raytune_app.errors import CorruptModelError
+from serving.dataplane import DataPlane
+from serving.rest import Rest
+
+LIMIT = 1000
+RAW = {"content-type": "application/octet-stream"}
+
+
+class Constant:
+    """A model for pictures of four pixels; `fails` makes it raise."""
+
+    name = "four"
+    version = 3
+    shape = (1, 2, 2)
+    labels = ("no", "yes")
+    picture_s = 0.0
+    fails: Exception | None = None
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        if self.fails:
+            raise self.fails
+        return np.tile(np.array([0.25, 0.75], np.float32), (len(images), 1))
+
+
+def ask(method: str, path: str, model: Constant | None = None, **request: Any) -> httpx.Response:
+    plane = DataPlane()
+    plane.serve(model or Constant())
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(Rest(plane, max_body_bytes=LIMIT))
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
+            return await client.request(method, path, **request)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+        ("/v2/models/four/ready", {"name": "four", "ready": True}),
+        ("/v2/models/four/versions/3/ready", {"name": "four", "ready": True}),
+    ],
+)
+def test_health_is_json_with_status_200(path: str, expected: dict[str, Any]) -> None:
+    answer = ask("GET", path)
+    assert (answer.status_code, answer.json()) == (200, expected)
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/"])
+def test_the_server_describes_itself(path: str) -> None:
+    assert set(ask("GET", path).json()) == {"name", "version", "extensions"}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/four", "/v2/models/four/versions/3"])
+def test_a_model_describes_itself(path: str) -> None:
+    assert ask("GET", path).json()["inputs"][0]["shape"] == [-1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("prefix", ["/v2/models/four", "/v2/models/four/versions/3"])
+def test_both_ways_to_ask_answer(prefix: str) -> None:
+    assert ask("POST", f"{prefix}/classify", content=bytes(4), headers=RAW).json()["label"] == "yes"
+    tensor = {"name": "pixels", "shape": [1, 1, 2, 2], "datatype": "UINT8", "data": [1, 2, 3, 4]}
+    assert ask("POST", f"{prefix}/infer", json={"inputs": [tensor]}).json()["outputs"][2]["data"] == ["yes"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v2/nothing", 404),
+        ("GET", "/v2/models", 404),
+        ("GET", "/v2/models/", 404),
+        ("GET", "/v2/models/nobody", 404),
+        ("GET", "/v2/models/four/versions/9", 404),
+        ("GET", "/v2/models/four/versions/9/ready", 404),
+        ("GET", "/v2/models/four/other", 404),
+        ("GET", "/v2/models/four/ready/more", 404),
+        ("GET", "/v2/models/%2e%2e/ready", 404),
+        ("POST", "/v2/models/nobody/infer", 404),
+        ("POST", "/v2/models/four/versions/9/classify", 404),
+        ("GET", "/v2/models/four/infer", 405),
+        ("DELETE", "/v2/models/four", 405),
+        ("POST", "/v2/health/live", 405),
+        ("POST", "/v2/models/four/infer", 400),
+        ("POST", "/v2/models/four/classify", 400),
+    ],
+)
+def test_a_wrong_request_gets_its_status_and_a_json_error(method: str, path: str, status: int) -> None:
+    answer = ask(method, path)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error"}
+
+
+def test_a_long_body_is_refused_by_its_header_without_being_read() -> None:
+    received = []
+
+    async def body() -> AsyncIterator[bytes]:
+        received.append(1)
+        yield b"x"
+
+    answer = ask("POST", "/v2/models/four/classify", content=body(), headers={"content-length": str(LIMIT + 1)})
+    assert answer.status_code == 413
+    assert f"{LIMIT:,}" in answer.json()["error"]
+
+
+def test_a_long_body_without_a_length_is_refused_when_it_gets_too_long() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(LIMIT):
+            yield bytes(10)
+
+    answer = ask("POST", "/v2/models/four/classify", content=body())
+    assert answer.status_code == 413
+
+
+def test_a_body_in_pieces_is_put_together() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b"x"
+
+    assert ask("POST", "/v2/models/four/classify", content=body()).json()["label"] == "yes"
+
+
+def test_compressed_bodies_are_refused() -> None:
+    answer = ask("POST", "/v2/models/four/infer", content=b"x", headers={"content-encoding": "gzip"})
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("media", ["text/html", "image/gif", "multipart/form-data"])
+def test_other_kinds_of_content_are_refused(media: str) -> None:
+    answer = ask("POST", "/v2/models/four/classify", content=bytes(4), headers={"content-type": media})
+    assert answer.status_code == 415
+
+
+def test_parameters_of_the_content_type_do_not_matter() -> None:
+    headers = {"content-type": "Application/Octet-Stream; charset=utf-8"}
+    assert ask("POST", "/v2/models/four/classify", content=bytes(4), headers=headers).status_code == 200
+
+
+def test_a_fault_shows_a_request_id_and_nothing_internal(caplog: pytest.LogCaptureFixture) -> None:
+    model = Constant()
+    model.fails = ValueError("secret at /srv/models/four")
+    answer = ask("POST", "/v2/models/four/classify", model, content=bytes(4), headers=RAW)
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "internal error"
+    assert "secret" not in answer.text
+    assert answer.json()["request_id"] in caplog.text
+    assert "secret" in caplog.text
+
+
+def test_expected_errors_keep_their_own_status() -> None:
+    model = Constant()
+    model.fails = CorruptModelError("damaged", "restore it")
+    answer = ask("POST", "/v2/models/four/classify", model, content=bytes(4), headers=RAW)
+    assert (answer.status_code, answer.json()) == (500, {"error": "damaged; restore it"})
+
+
+@given(
+    path=st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30),
+    method=st.sampled_from(["GET", "POST", "PUT", "HEAD"]),
+    body=st.binary(max_size=50),
+)
+def test_no_path_and_no_body_makes_a_fault(path: str, method: str, body: bytes) -> None:
+    scope = {"type": "http", "method": method, "path": f"/v2/models/{path}", "headers": []}
+    plane = DataPlane()
+    plane.serve(Constant())
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Rest(plane)(scope, receive, send))
+    assert sent[0]["status"] in (200, 400, 404, 405, 415)
+    json.loads(sent[1]["body"])
