@@ -106,6 +106,11 @@ def our_loop(data: Training) -> Iterator[float]:
         yield run.train_epoch().images_per_s
 
 
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
+
+
 def main() -> None:
     """Print each pair, then mean, standard deviation and ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -117,18 +122,15 @@ def main() -> None:
         EXPERIMENT.data.model_copy(update={"train_limit": args.images + 100, "validation": 100 / (args.images + 100)}),
         0,
     )
-    print(
-        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
-    )
+    print(f"{processor()}, one thread, torch {torch.__version__}, torchvision {torchvision.__version__}")
     theirs, ours = tutorial_loop(data.train), our_loop(data)
     next(theirs), next(ours)  # warm
     pairs = [(next(theirs), next(ours)) for _ in range(args.repeats)]
     for number, (slow, fast) in enumerate(pairs, 1):
         print(f"pair {number}: tutorial {slow:8.0f} images/s   fit {fast:8.0f} images/s   ratio {fast / slow:.2f}")
     for name, values in (("tutorial", [a for a, _ in pairs]), ("fit", [b for _, b in pairs])):
-        print(
-            f"{name:<9}n={len(values)}  mean {statistics.mean(values):.0f}  sd {statistics.stdev(values):.0f} images/s"
-        )
+        mean, spread = statistics.mean(values), statistics.stdev(values)
+        print(f"{name:<9}n={len(values)}  mean {mean:.0f}  sd {spread:.0f} images/s")
     ratios = [fast / slow for slow, fast in pairs]
     print(
         f"ratio    n={len(ratios)}  mean {statistics.mean(ratios):.2f}  sd {statistics.stdev(ratios):.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raytune_app.models.pooling import conv_pool
@@ -25,4 +26,12 @@ class TutorialCnn(nn.Module):
         self.linear = nn.Linear(channels * (image_size // 2) ** 2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return cast("Tensor", self.linear(conv_pool(pictures, self.conv).flatten(1)))
+        return _flat_linear(conv_pool(pictures, self.conv), self.linear)
+
+
+def _flat_linear(hidden: Tensor, linear: nn.Linear) -> Tensor:
+    """`linear(hidden.flatten(1))`; with channels last the weight is put in their order, a tenth of the copying."""
+    if hidden.is_contiguous():
+        return cast("Tensor", linear(hidden.flatten(1)))
+    weight = linear.weight.view(-1, *hidden.shape[1:]).permute(0, 2, 3, 1)
+    return F.linear(hidden.permute(0, 2, 3, 1).flatten(1), weight.flatten(1), linear.bias)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,13 +32,14 @@ class Step:
         self._clip_norm = None if train.clip_norm is None else float(train.clip_norm)
         self._weights = penalised(classifier.parameters())
         self._bf16 = speed.precision is Precision.BF16
-        self._network = torch.compile(classifier) if speed.compiled else classifier
+        self._full_batch = int(train.batch_size)
+        self._compiled = torch.compile(classifier, dynamic=False) if speed.compiled else None
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Learn from a batch; returns its mean loss and its logits [B, K], both detached."""
         self._classifier.train()
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self._bf16):
-            logits = self._network(images)
+            logits = self._network(len(images))(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch
@@ -45,6 +48,10 @@ class Step:
             torch.nn.utils.clip_grad_norm_(self._classifier.parameters(), self._clip_norm)
         self._optimizer.step()
         return loss.detach(), logits.detach()
+
+    def _network(self, batch: int) -> Callable[[Tensor], Tensor]:
+        """The compiled network if there is one; an epoch's smaller last batch is not worth a compilation."""
+        return self._compiled if self._compiled is not None and batch == self._full_batch else self._classifier
 
 
 class Tally:

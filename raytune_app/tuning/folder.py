@@ -75,10 +75,11 @@ def create_study(storage: Storage, experiment: Experiment, data_fingerprint: str
 
 def open_study(storage: Storage, study: str) -> StudyFolder:
     """The study with this id, or the newest whose id starts with it. Raises NotFoundError naming what there is."""
+    check_name(study, "study")
     known = storage.folders("studies")
     if study in known:
         return StudyFolder(storage, StudyPaths(study))
-    matching = [name for name in known if name.startswith(check_name(study, "study"))]
+    matching = [name for name in known if name.startswith(study)]
     if not matching:
         raise NotFoundError(
             f"no study {study!r} in {storage.uri}",

@@ -1,0 +1,74 @@
+"""The command line's contract: exit codes, one-line errors, JSON, speed of what needs no torch."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raytune_app.cli.main import build_parser, main
+
+SMOKE = "experiments/smoke.yaml"
+
+
+def test_check_prints_the_resolved_experiment_which_checks_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", SMOKE, "--set", "train.epochs=5"]) == 0
+    resolved = capsys.readouterr().out.split("next:")[0]
+    (tmp_path / "resolved.yaml").write_text(resolved)
+    assert main(["check", str(tmp_path / "resolved.yaml")]) == 0
+    assert capsys.readouterr().out.split("next:")[0] == resolved
+    assert "epochs: 5" in resolved and "beta2: 0.999" in resolved
+
+
+def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", SMOKE, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "smoke"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "no-such-file.yaml"], "no-such-file.yaml"),
+        (["check", SMOKE, "--set", "train.lr"], "a.b=c"),
+        (["check", SMOKE, "--set", "train.optimizer=adma"], "did you mean 'adam'"),
+        (["run", SMOKE, "--set", "name=../up"], "name"),
+        (["show", "nothing"], "no study 'nothing'"),
+        (["show", "../up"], "not allowed"),
+        (["report", "nothing"], "no study"),
+        (["promote", "nothing@1"], "no model"),
+        (["serve", "nothing"], "no model"),
+        (["predict", "nothing", "x.png"], "x.png does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_a_remedy_and_exit_code_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--storage", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and said in captured.err
+    assert "Traceback" not in captured.err and captured.out == ""
+    assert len(captured.err.strip().splitlines()) >= 2, "the remedy stands below"
+
+
+def test_an_unusable_storage_is_said_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["studies", "--storage", str(tmp_path / "file" / "below")]) == 1
+    assert "cannot be used" in capsys.readouterr().err
+
+
+def test_help_and_check_import_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys; from raytune_app.cli.main import main; "
+        f"main(['check', '{SMOKE}']); sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False).returncode == 0
+
+
+def test_every_verb_has_help_and_the_common_options() -> None:
+    verbs = build_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]  # argparse has no public way
+    assert len(verbs) >= 13  # type: ignore[arg-type]  # a dict here
+    for name, verb in verbs.items():  # type: ignore[union-attr]  # a dict here
+        assert {"--storage", "--json", "--debug"} <= set(verb._option_string_actions), name
