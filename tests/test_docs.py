@@ -171,7 +171,7 @@ class TestClusterFile:
     )
     def test_rays_validator_catches_a_typo(self, right: str, wrong: str) -> None:
         assert right in self.TEXT
-        with pytest.raises(Exception, match=r"max_worker|haed|0\.5"):
+        with pytest.raises(Exception, match=r"max_worker|head_node_type|0\.5"):
             self._validate(self.TEXT.replace(right, wrong))
 
     def test_no_trial_lands_on_the_head_and_tokens_are_on_everywhere(self) -> None:

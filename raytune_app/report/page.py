@@ -1,7 +1,8 @@
-"""Writes `report.html` of a study from its event log, its experiment and winner.json; works on a dead or moved study."""
+"""Writes `report.html` of a study from the files in its folder alone, so that it works on a dead or moved study."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -9,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from raytune_app.report.figures import confusion_table, learning_curves
+from raytune_app.report.figures import COLOURS, WINNER_COLOUR, learning_curves
 from raytune_app.spec import parse
 from raytune_app.spec.grammar import ObjectiveSpec
 from raytune_app.storage import Storage, StudyPaths
@@ -21,6 +22,8 @@ SCORES = (
     ("macro recall", "macro_recall"),
     ("macro F1", "macro_f1"),
 )
+ERROR_HEAT = 0.05
+"""A share of a label's pictures that all get the same wrong answer: from here on the cell has its full colour."""
 
 
 def write_report(storage: Storage, study: str) -> str:
@@ -40,26 +43,28 @@ def _render(storage: Storage, paths: StudyPaths) -> str:
     view = StudyView.of(read_events(storage, paths))
     winner = storage.read_json(paths.winner) if storage.exists(paths.winner) else None
     test = winner["test"] if winner else None
+    record = storage.read_json(paths.state)
     environment = Environment(
         loader=PackageLoader("raytune_app.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    figures = {"curves": learning_curves(view, experiment.objective, winner["trial"] if winner else None)}
-    if test:
-        figures["confusion"] = confusion_table(test["confusion"], test["labels"])
+    curves = learning_curves(view, experiment.objective, winner["trial"] if winner else None)
     return environment.get_template("page.html").render(
         study=view.study or paths.study,
         state=view.state,
         reason=view.reason,
-        record=storage.read_json(paths.state),
+        record=record,
+        started=datetime.fromisoformat(record["created"]),
         experiment=experiment,
         spec=experiment.to_yaml(),
         columns=list(experiment.domains()),
         trials=[_row(trial, experiment.objective, winner) for trial in _ranked(view, experiment.objective)],
-        failed=any(trial.error for trial in view.trials.values()),
+        errors={trial.number: trial.error for trial in view.trials.values() if trial.error},
         winner=winner,
         test=test,
         scores=SCORES,
-        figures={name: Markup(figure.to_json().replace("</", "<\\/")) for name, figure in figures.items()},  # noqa: S704  # JSON in a script element that cannot end it
+        matrix=_matrix(test["confusion"]) if test else [],
+        colours=_legend(view, experiment.objective, winner),
+        curves=Markup(curves.to_json().replace("<", "\\u003c")),  # noqa: S704  # JSON that cannot end its script
         plotly=Markup(get_plotlyjs()),  # noqa: S704  # the library itself
     )
 
@@ -77,10 +82,36 @@ def _row(trial: TrialView, objective: ObjectiveSpec, winner: dict[str, Any] | No
     return {
         "number": trial.number,
         "state": trial.state.value,
-        "error": trial.error,
         "epochs": len(trial.epochs),
         "best": best[objective.metric] if best else None,
         "best_epoch": best["epoch"] if best else None,
         "config": trial.config,
         "wins": winner is not None and winner["trial"] == trial.number,
     }
+
+
+def _legend(view: StudyView, objective: ObjectiveSpec, winner: dict[str, Any] | None) -> dict[str, str]:
+    """The colours that the curves have, by what they mean."""
+    drawn = {
+        trial.state.value
+        for trial in view.trials.values()
+        if trial.best(objective.metric, objective.sign) and not (winner and winner["trial"] == trial.number)
+    }
+    return ({"winner": WINNER_COLOUR} if winner else {}) | {
+        state: COLOURS[state] for state in COLOURS if state in drawn
+    }
+
+
+def _matrix(confusion: list[list[int]]) -> list[list[dict[str, Any]]]:
+    """Each count with its heat, 0 to 1: its share of the row, for wrong answers magnified by ERROR_HEAT."""
+    return [
+        [
+            {"count": count, "right": truth == answer, "heat": _heat(count / max(sum(row), 1), right=truth == answer)}
+            for answer, count in enumerate(row)
+        ]
+        for truth, row in enumerate(confusion)
+    ]
+
+
+def _heat(share: float, *, right: bool) -> float:
+    return round(share if right else min(share / ERROR_HEAT, 1), 3)

@@ -78,6 +78,8 @@ class Run:
         self._optimizer = build_optimizer(experiment.train, self.classifier.parameters())
         self._step = Step(self.classifier, self._optimizer, experiment.train, speed)
         self._best: tuple[float, int] | None = None
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
 
     @property
     def steps_per_epoch(self) -> int:

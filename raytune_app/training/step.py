@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import torch
@@ -33,7 +34,7 @@ class Step:
         self._weights = penalised(classifier.parameters())
         self._bf16 = speed.precision is Precision.BF16
         self._full_batch = int(train.batch_size)
-        self._compiled = torch.compile(classifier, dynamic=False) if speed.compiled else None
+        self._compiled = _compile(classifier) if speed.compiled else None
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Learn from a batch; returns its mean loss and its logits [B, K], both detached."""
@@ -52,6 +53,12 @@ class Step:
     def _network(self, batch: int) -> Callable[[Tensor], Tensor]:
         """The compiled network if there is one; an epoch's smaller last batch is not worth a compilation."""
         return self._compiled if self._compiled is not None and batch == self._full_batch else self._classifier
+
+
+def _compile(classifier: Classifier) -> Callable[[Tensor], Tensor]:
+    logging.getLogger("torch").setLevel(logging.ERROR)  # the compiler's remarks are not for the person who tunes
+    compiled: Callable[[Tensor], Tensor] = torch.compile(classifier, dynamic=False)
+    return compiled
 
 
 class Tally:

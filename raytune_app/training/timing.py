@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import logging
 import os
 import shutil
 import time
@@ -101,7 +100,6 @@ def _fastest(rates: dict[Speed, float]) -> Speed:
 
 def _compiled(experiment: Experiment, data: Training, device: torch.device, speed: Speed) -> dict[str, Any]:
     """A row of measurements; where compilation fails, `images_per_s` is 0 and `error` says why."""
-    logging.getLogger("torch").setLevel(logging.ERROR)  # the compiler's remarks are not for the person who tunes
     started = time.perf_counter()
     row: dict[str, Any] = {"speed": speed.to_dict(), "images_per_s": 0.0, "compile_s": 0.0}
     try:
