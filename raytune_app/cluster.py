@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +21,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil  # type: ignore[import-untyped]  # no stubs among the dependencies
+import psutil
 
 from raytune_app.errors import InputError, RaytuneError
 from raytune_app.fastpath import environment
 
 AUTH_MODE = "RAY_AUTH_MODE"
 STOP_GRACE_S = 5.0
+KNOCK_S = 5.0
 ADDRESS_REMEDY = "check --address or RAY_ADDRESS, that the cluster runs, and that its token is in ~/.ray/auth_token"
 
 
@@ -123,10 +125,18 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
 
 def _attach(address: str) -> Cluster:
     try:
+        _knock(address)
         _init_with_right_auth(address)
     except Exception as error:
         raise InputError(f"cannot connect to Ray at {address}: {_first_line(error)}", ADDRESS_REMEDY) from error
     return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals())
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try a dead address for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def _init_with_right_auth(address: str) -> None:

@@ -13,13 +13,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from raytune_app.errors import (
-    InputError,
-    MediaError,
-    NotFoundError,
-    RaytuneError,
-    TooLargeError,
-)
+from raytune_app.errors import InputError, MediaError, NotFoundError, RaytuneError, TooLargeError
 from serving.dataplane import OCTETS, DataPlane
 from serving.protocol import MAX_BODY_BYTES, error_answer
 

@@ -138,21 +138,24 @@ class Mode(StrEnum):
     MIN = "min"
 
 
+def _mode_of(objective: dict[str, Any]) -> Mode:
+    return Mode.MIN if objective["metric"] is Metric.LOSS else Mode.MAX
+
+
 class ObjectiveSpec(Section):
     """What makes one trial better than another."""
 
     metric: Metric = Metric.ACCURACY
-    mode: Mode | None = None
+    mode: Mode = Field(default_factory=_mode_of)
     """Follows from the metric: `min` for `loss`, `max` for the others."""
 
     @model_validator(mode="after")
-    def _mode_follows(self) -> Self:
-        right = Mode.MIN if self.metric is Metric.LOSS else Mode.MAX
-        if self.mode not in (None, right):
+    def _mode_looks_for_the_best(self) -> Self:
+        right = _mode_of({"metric": self.metric})
+        if self.mode is not right:
             raise ValueError(
                 f"mode {self.mode} would look for the worst {self.metric}; leave mode out or set it to {right}"
             )
-        object.__setattr__(self, "mode", right)
         return self
 
     @property

@@ -14,6 +14,8 @@ from raytune_app.spec.grammar import Experiment
 from raytune_app.spec.problems import to_problem, unique
 from raytune_app.spec.rules import cross_check
 
+_FOLLOWS = "default_factory_not_called"
+"""Pydantic's note that a default could not follow from a faulty value, which is reported itself."""
 _CHECK = "mend them and run `raytune check` again"
 
 
@@ -38,7 +40,7 @@ def parse(content: Mapping[str, Any]) -> Experiment:
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
-        problems = unique([to_problem(entry) for entry in error.errors()])
+        problems = unique([to_problem(entry) for entry in error.errors() if entry["type"] != _FOLLOWS])
         raise SpecError([*problems, *_beyond(content, problems)], _CHECK) from error
     if problems := cross_check(experiment):
         raise SpecError(problems, _CHECK)

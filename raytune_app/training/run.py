@@ -17,6 +17,7 @@ from raytune_app.models.catalog import build
 from raytune_app.models.classifier import Classifier
 from raytune_app.models.signature import Signature
 from raytune_app.spec.grammar import Experiment
+from raytune_app.training.memory import keep_freed_memory
 from raytune_app.training.metrics import Scores
 from raytune_app.training.optimizers import build_optimizer, join_state, set_lr, split_state
 from raytune_app.training.pictures import place
@@ -80,6 +81,8 @@ class Run:
         self._best: tuple[float, int] | None = None
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+        else:
+            keep_freed_memory()
 
     @property
     def steps_per_epoch(self) -> int:

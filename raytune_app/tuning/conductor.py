@@ -34,6 +34,7 @@ class Conductor:
     _rungs: Rungs | None = field(init=False)
     _ending: dict[int, TrialState] = field(default_factory=dict, init=False)
     _epochs: int = field(default=0, init=False)
+    _saving: set[int] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self._started = self.clock()
@@ -44,9 +45,21 @@ class Conductor:
     def started(self, trial: int, config: Mapping[str, Any], parameters: int | None) -> None:
         self.log.append("trial_started", trial=trial, config=dict(config), parameters=parameters)
 
-    def reported(self, trial: int, row: Mapping[str, Any]) -> bool:
-        """Take one epoch's report, write it down, and say whether the trial goes on."""
+    @property
+    def may_stop(self) -> bool:
+        """The study should end, and no checkpoint that was announced is still on its way: it may be the winner's."""
+        return self.stop_reason is not None and not self._saving
+
+    def reported(self, trial: int, row: Mapping[str, Any], *, saves: bool = False) -> bool:
+        """Take one epoch's report, write it down, and say whether the trial goes on.
+
+        Args:
+            row: the fields of EpochResult.
+            saves: a checkpoint of this epoch will follow in `saved`.
+        """
         self._epochs += 1
+        if saves:
+            self._saving.add(trial)
         survives = None if row["diverged"] else self._judge(trial, row)
         state = self._state_after(row, survives)
         decision = None if survives is None and state is None else "continue" if state is None else state.value
@@ -64,10 +77,12 @@ class Conductor:
 
     def saved(self, trial: int, epoch: int, path: str) -> None:
         """A checkpoint lies at `path`, relative to the study folder."""
+        self._saving.discard(trial)
         self.log.append("checkpoint", trial=trial, epoch=epoch, path=path)
 
     def ended(self, trial: int, error: str | None = None) -> None:
         """The trial is over: as decided in `reported`, by `error`, or because the study ended."""
+        self._saving.discard(trial)
         state = TrialState.FAILED if error else self._ending.get(trial, TrialState.STOPPED)
         self.log.append("trial_ended", trial=trial, state=state.value, error=error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,11 +112,21 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 def measure_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
     """Choose the training speed where the trials will run, with one trial's share. Returns SpeedChoice's fields."""
     remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(_choose_speed)
-    chosen: dict[str, Any] = ray.get(remote.remote(shared, values))
+    chosen: dict[str, Any] = ray.get(remote.remote(shared, values, resources))
     return chosen
 
 
-def _choose_speed(shared: TrialInput, values: dict[str, Any]) -> dict[str, Any]:
+def same_shape_trainings(experiment: Experiment, slots: int) -> int:
+    """How many whole trainings of one and the same shape a trial process will do, which share one compilation.
+
+    One, if the search changes the network or the batch, or if trials are stopped early.
+    """
+    varies = any(path.startswith("model.") or path == "train.batch_size" for path in experiment.domains())
+    stops_early = experiment.scheduler.name != "fifo"
+    return 1 if varies or stops_early else math.ceil(trial_count(experiment) / slots)
+
+
+def _choose_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
     import torch
 
     from raytune_app.spec import parse, resolve
@@ -123,5 +134,7 @@ def _choose_speed(shared: TrialInput, values: dict[str, Any]) -> dict[str, Any]:
 
     torch.set_num_threads(shared.cpus)
     device = torch.device("cuda" if shared.uses_gpu else "cpu")
-    choice = choose_speed(resolve(parse(shared.experiment), values), shared.data, device)
+    experiment = parse(shared.experiment)
+    trainings = same_shape_trainings(experiment, resources.slots)
+    choice = choose_speed(resolve(experiment, values), shared.data, device, trainings=trainings)
     return {"speed": choice.speed.to_dict(), "measured": choice.measured}

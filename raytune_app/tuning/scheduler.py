@@ -20,7 +20,8 @@ class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         row = {key: value for key, value in result.items() if key in REPORTED}
-        goes_on = self._conductor.reported(trial.config["number"], row)
+        saves = bool(result["should_checkpoint"])
+        goes_on = self._conductor.reported(trial.config["number"], row, saves=saves)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -39,7 +40,7 @@ class ConductedStopper(Stopper):  # type: ignore[misc]  # Ray is untyped
         return False
 
     def stop_all(self) -> bool:
-        return self._conductor.stop_reason is not None
+        return self._conductor.may_stop
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -192,11 +192,3 @@ def test_nothing_is_left_after_stop(deployment: Deployment) -> None:
     check_port(deployment.plan.port)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", deployment.plan.port)) != 0
-
-
-def test_a_first_version_that_cannot_be_served_stops_the_start_with_its_reason(
-    ray_cluster: Cluster, registry: Registry
-) -> None:
-    with pytest.raises(EndpointError, match="differ from the recorded"):
-        deploy(ray_cluster, {"mnist": 5}, registry.storage.uri, port=free_ports(1)[0])
-    assert not replicas()

@@ -61,6 +61,10 @@ def test_quniform_prints_as_people_write() -> None:
     assert len(values) > 5
 
 
+def test_a_single_step_that_floating_point_makes_too_large_is_allowed() -> None:
+    assert set(_draws(parse_domain({"quniform": [0.3, 0.4, 0.1]}), 0)) == {0.3, 0.4}
+
+
 def test_every_end_can_be_drawn() -> None:
     assert set(_draws(parse_domain({"randint": [1, 4]}), 0, 200)) == {1, 2, 3}
     assert set(_draws(parse_domain({"quniform": [2, 6, 2]}), 0, 200)) == {2, 4, 6}

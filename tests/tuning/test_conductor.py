@@ -101,3 +101,15 @@ def test_an_error_is_the_trials_state(experiment: Experiment, tmp_path: Path) ->
     bench.conductor.ended(0, error="ValueError: no")
     trial = bench.view().trials[0]
     assert (trial.state, trial.error) == (TrialState.FAILED, "ValueError: no")
+
+
+def test_the_study_does_not_end_before_an_announced_checkpoint_is_there(
+    experiment: Experiment, report: Report, tmp_path: Path
+) -> None:
+    bench = Bench(parse(experiment.to_dict() | {"budget": {"target": 0.6}}), tmp_path)
+    bench.start(0)
+    bench.conductor.reported(0, report(1, 0.7), saves=True)
+    assert bench.conductor.stop_reason is not None
+    assert not bench.conductor.may_stop
+    bench.conductor.saved(0, 1, "tune/trial-00000/checkpoint_000000")
+    assert bench.conductor.may_stop

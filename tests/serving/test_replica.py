@@ -1,0 +1,77 @@
+"""What a replica does when its configuration changes."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from raytune_app.errors import CorruptModelError, NotReadyError
+from raytune_app.registry import Draft, Registry
+from serving.replica import Arguments, Replica, UserConfig
+
+MakeDraft = Callable[..., Draft]
+
+
+@pytest.fixture
+def replica(registry: Registry, make_draft: MakeDraft) -> Replica:
+    """Version 1 is good, version 2 is damaged, version 3 does not reproduce its golden samples."""
+    for _ in range(2):
+        registry.register("mnist", make_draft())
+    Path(registry.storage.full("models/mnist/2/weights.safetensors")).write_bytes(b"damaged")
+    registry.register("mnist", Draft(make_draft(5).model, make_draft(5).weights, make_draft(6).golden, ""))
+    return Replica(Arguments(storage=registry.storage.uri))
+
+
+def change(replica: Replica, **models: int) -> None:
+    asyncio.run(replica.change(UserConfig(models=models)))
+
+
+def test_a_replica_is_ready_once_its_model_answers(replica: Replica) -> None:
+    with pytest.raises(NotReadyError):
+        replica.plane.ready()
+    change(replica, mnist=1)
+    assert replica.plane.versions() == {"mnist": 1}
+    replica.plane.ready()
+
+
+@pytest.mark.parametrize(("version", "file"), [(2, r"weights\.safetensors"), (3, r"golden\.safetensors")])
+def test_with_nothing_to_keep_a_bad_version_stops_the_start(replica: Replica, version: int, file: str) -> None:
+    with pytest.raises(CorruptModelError, match=file):
+        change(replica, mnist=version)
+
+
+@pytest.mark.parametrize(("version", "file"), [(2, r"weights\.safetensors"), (3, r"golden\.safetensors")])
+def test_with_a_version_to_keep_a_bad_one_is_refused_without_showing_where_it_lies(
+    replica: Replica, registry: Registry, version: int, file: str
+) -> None:
+    change(replica, mnist=1)
+    change(replica, mnist=version)
+    with pytest.raises(NotReadyError, match=rf"models/mnist/{version}/{file}") as caught:
+        replica.plane.model_ready("mnist", str(version))
+    assert registry.storage.root not in caught.value.message
+    assert replica.plane.versions() == {"mnist": 1}
+
+
+def test_a_refusal_is_forgotten_with_the_next_configuration(
+    replica: Replica, registry: Registry, make_draft: MakeDraft
+) -> None:
+    change(replica, mnist=1)
+    change(replica, mnist=2)
+    Path(registry.storage.full("models/mnist/2/weights.safetensors")).write_bytes(make_draft().weights)
+    change(replica, mnist=2)
+    assert replica.plane.model_ready("mnist", "2")["ready"]
+
+
+def test_a_model_that_is_no_longer_wanted_is_gone(replica: Replica, registry: Registry, make_draft: MakeDraft) -> None:
+    registry.register("other", make_draft())
+    change(replica, mnist=1, other=1)
+    change(replica, other=1)
+    assert replica.plane.versions() == {"other": 1}
+
+
+@pytest.mark.parametrize("config", [{}, {"models": {"mnist": "x"}}, {"models": {}, "more": 1}, {"models": None}])
+def test_a_configuration_that_is_not_one_is_refused(config: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        UserConfig.model_validate(config)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+
+import pytest
+
+ALLOCATE = """
+import resource, sys
+from raytune_app.training.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+import torch
+torch.set_num_threads(1)
+for _ in range(10):  # until the heap has found its shape
+    torch.ones(40 * 2**18)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    torch.ones(40 * 2**18)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator has these settings")
+def test_large_blocks_are_used_again_instead_of_faulted_in_anew() -> None:
+    """In fresh processes, since the setting cannot be taken back: five times 40 MB."""
+    default, kept = (
+        int(subprocess.run([sys.executable, "-c", ALLOCATE, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("default", "keep")
+    )
+    pages = 5 * 40 * 2**20 // resource.getpagesize()
+    assert kept < pages // 10 < default
