@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -88,7 +87,9 @@ def _watch(peaks: dict[int, Sample], done: threading.Event) -> None:
 
 def main() -> None:
     """Compare a small and the full training part: private memory must not grow by the difference."""
-    print(f"Ray {ray.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
+    print(
+        f"Ray {ray.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+    )
     with connect(cpus=2), tempfile.TemporaryDirectory() as folder:
         for limit, slots in ((2000, 2), (None, 1), (None, 2)):
             samples, pictures_mb = sample_trials(limit, slots, folder)
@@ -98,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -42,7 +41,9 @@ class OneSecondRun:
 
     def train_epoch(self) -> EpochResult:
         time.sleep(1)
-        return EpochResult(1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 1.0, 1.0, 0.1, diverged=False, finished=True, peak_gpu_mb=None)
+        return EpochResult(
+            1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 1.0, 1.0, 0.1, diverged=False, finished=True, peak_gpu_mb=None
+        )
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {"epoch": 1}
@@ -81,7 +82,9 @@ def ours(trials: int, folder: str) -> float:
     log = EventLog(storage, study.paths)
     log.append("study_started", study=study.study, trials=trials, epochs=1)
     started = time.perf_counter()
-    run_trials(experiment, shared, study, Conductor(experiment, log), TrialResources(1, 0, SLOTS), lambda _: 0, OneSecondTrial)
+    run_trials(
+        experiment, shared, study, Conductor(experiment, log), TrialResources(1, 0, SLOTS), lambda _: 0, OneSecondTrial
+    )
     wall_s = time.perf_counter() - started
     view = StudyView.of(read_events(storage, study.paths))
     assert sum(trial.state is TrialState.FINISHED for trial in view.trials.values()) == trials
@@ -106,15 +109,22 @@ def main() -> None:
     """Run both sides and print wall time over the floor."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--plain-trials", type=int, default=20, help="Ray's defaults take seconds a trial; fewer are enough")
+    parser.add_argument(
+        "--plain-trials", type=int, default=20, help="Ray's defaults take seconds a trial; fewer are enough"
+    )
     args = parser.parse_args()
     print(f"Ray {ray.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
     with connect(cpus=SLOTS), tempfile.TemporaryDirectory() as folder:
-        for name, run, trials in (("this product", ours, args.trials), ("Ray Tune's defaults", plain, args.plain_trials)):
+        for name, run, trials in (
+            ("this product", ours, args.trials),
+            ("Ray Tune's defaults", plain, args.plain_trials),
+        ):
             wall_s = run(trials, f"{folder}/{run.__name__}")
             floor_s = trials / SLOTS
-            print(f"{name:<20} {trials:>3} trials  {wall_s:6.1f} s  {wall_s / floor_s:5.2f} times the floor of {floor_s:.0f} s")
+            print(
+                f"{name:<20} {trials:>3} trials  {wall_s:6.1f} s  {wall_s / floor_s:5.2f} times the floor of {floor_s:.0f} s"
+            )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

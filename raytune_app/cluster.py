@@ -142,11 +142,10 @@ def _knock(address: str) -> None:
 def _init_with_right_auth(address: str) -> None:
     """Ray never turns token auth on for an explicit address; a user must not have to find that out."""
     from ray._private.authentication import authentication_token_setup as token_setup
-    from ray.exceptions import AuthenticationError
 
     try:
         _init(address=address)
-    except AuthenticationError:
+    except ConnectionError:  # Ray hides its AuthenticationError behind this
         if AUTH_MODE in os.environ or not token_setup.maybe_enable_token_auth_if_token_available(
             warn_if_disabled=False
         ):

@@ -42,12 +42,7 @@ def run_experiment(args: argparse.Namespace, experiment: Experiment, storage: St
         result(args, said, content, [f"raytune show {folder.study}"])
         return 1
     content["winner"] = folder.storage.read_json(folder.paths.winner)
-    result(
-        args,
-        f"study {folder.study}: {folder.location}",
-        content,
-        next_commands(finished, experiment),
-    )
+    result(args, f"study {folder.study}: {folder.location}", content, next_commands(finished, experiment))
     return 0
 
 
@@ -93,10 +88,7 @@ def _register(folder: StudyFolder, champion: Champion, prepared: study.Prepared)
 def next_commands(finished: Finished, experiment: Experiment) -> list[str]:
     """What a person would type next."""
     folder = finished.outcome.folder
-    commands = [
-        f"raytune show {folder.study}",
-        f"open {folder.storage.location(folder.paths.report)}",
-    ]
+    commands = [f"raytune show {folder.study}", f"open {folder.storage.location(folder.paths.report)}"]
     if folder.storage.is_local:
         commands.append(
             f"{Path(sys.executable).parent / 'tensorboard'} --logdir {folder.storage.location(folder.paths.tensorboard)}"

@@ -8,13 +8,7 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from raytune_app.spec.grammar import ObjectiveSpec
@@ -36,7 +30,8 @@ class LiveTable:
         self._objective = objective
         self._view = StudyView()
         self._console = Console(file=sys.stderr)
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeElapsedColumn(), console=self._console)  # fmt: skip
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+        self._bar = Progress(*columns, TimeElapsedColumn(), console=self._console)
         self._task = self._bar.add_task("budget", total=None)
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4)
 
@@ -46,10 +41,7 @@ class LiveTable:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._console.is_terminal:
             self._live.stop()
@@ -60,10 +52,7 @@ class LiveTable:
         self._bar.update(self._task, completed=settled, total=total or None)
         if not self._console.is_terminal and event["event"] == "trial_ended":
             self._console.print(
-                self._line(self._view.trials[event["trial"]]),
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                self._line(self._view.trials[event["trial"]]), markup=False, highlight=False, soft_wrap=True
             )
 
     def _render(self) -> Group:
@@ -76,7 +65,8 @@ class LiveTable:
         leader = leading(self._view, self._objective)
         row = leader.best(self._objective.metric, self._objective.sign) if leader else None
         top = f"best: trial {leader.number} {row[self._objective.metric]:.4f}" if leader and row else "no best yet"
-        return f"[{settled:>3}/{total}] trial {trial.number:>2} {trial.state:<8} after {len(trial.epochs):>2} epochs  {score}  {top}"
+        ended = f"trial {trial.number:>2} {trial.state:<8} after {len(trial.epochs):>2} epochs"
+        return f"[{settled:>3}/{total}] {ended}  {score}  {top}"
 
 
 def leading(view: StudyView, objective: ObjectiveSpec) -> TrialView | None:
@@ -92,19 +82,11 @@ def leading(view: StudyView, objective: ObjectiveSpec) -> TrialView | None:
 def study_table(view: StudyView, objective: ObjectiveSpec) -> Table:
     """Trials as rows: those running first, then the best; at most MAX_ROWS."""
     table = Table(title=view.study, title_justify="left")
-    for name in (
-        "trial",
-        "state",
-        "epoch",
-        "loss",
-        "accuracy",
-        "rung decision",
-        "images/s",
-    ):
+    for name in ("trial", "state", "epoch", "loss", "accuracy", "rung decision", "images/s"):
         table.add_column(name, justify="right" if name not in ("state", "rung decision") else "left")
     leader = leading(view, objective)
     for trial in _ordered(view, objective)[:MAX_ROWS]:
-        table.add_row(*_cells(trial, leader is trial, objective), style=_STYLES.get(trial.state, ""))
+        table.add_row(*_cells(trial, objective, "* " if leader is trial else ""), style=_STYLES.get(trial.state, ""))
     if len(view.trials) > MAX_ROWS:
         table.caption = f"{len(view.trials) - MAX_ROWS} more trials"
     return table
@@ -122,23 +104,15 @@ def _ordered(view: StudyView, objective: ObjectiveSpec) -> list[TrialView]:
     return sorted(view.trials.values(), key=key)
 
 
-def _cells(trial: TrialView, leads: bool, objective: ObjectiveSpec) -> tuple[str, ...]:
+def _cells(trial: TrialView, objective: ObjectiveSpec, mark: str) -> tuple[str, ...]:
     last = trial.last
     if last is None:
-        return (
-            str(trial.number),
-            trial.state.value,
-            "-",
-            "-",
-            "-",
-            trial.error or "",
-            "-",
-        )
+        return (str(trial.number), trial.state.value, "-", "-", "-", trial.error or "", "-")
     best = trial.best(objective.metric, objective.sign)
     judged = [row for row in trial.epochs if row["rung"] is not None]
     decision = f"rung {judged[-1]['rung']}: {judged[-1]['decision']}" if judged else ""
     return (
-        f"{'* ' if leads else ''}{trial.number}",
+        f"{mark}{trial.number}",
         trial.state.value,
         str(last["epoch"]),
         _number(last["loss"]),

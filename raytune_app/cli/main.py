@@ -17,10 +17,7 @@ INTERRUPTED = 130
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; each verb sets `run`, a function from the parsed arguments to an exit code."""
     parser = argparse.ArgumentParser(
-        prog="raytune",
-        description=raytune_app.__doc__,
-        epilog="start with: raytune demo",
-        allow_abbrev=False,
+        prog="raytune", description=raytune_app.__doc__, epilog="start with: raytune demo", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"raytune {raytune_app.__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -34,9 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_common(verb: argparse.ArgumentParser) -> None:
     common = verb.add_argument_group("common options")
     common.add_argument(
-        "--storage",
-        metavar="URI",
-        help="folder or URI of studies and models (default: $RAYTUNE_STORAGE or ~/.raytune)",
+        "--storage", metavar="URI", help="folder or URI of studies and models (default: $RAYTUNE_STORAGE or ~/.raytune)"
     )
     common.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -48,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except RaytuneError as error:
-        return _fail(error, args.debug)
+        return _fail(error, with_traceback=args.debug)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -64,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _fail(error: RaytuneError, debug: bool) -> int:
-    if debug:
+def _fail(error: RaytuneError, *, with_traceback: bool) -> int:
+    if with_traceback:
         traceback.print_exc()
     remedy = f"\n  {error.remedy}" if error.remedy else ""
     print(f"error: {error.message}{remedy}", file=sys.stderr)

@@ -15,10 +15,7 @@ def add(subparsers: Any) -> None:
     check.set_defaults(run=_check)
     run = subparsers.add_parser("run", help="run an experiment here: on RAY_ADDRESS or an embedded local Ray")
     _add_spec(run)
-    run.add_argument(
-        "--address",
-        help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)",
-    )
+    run.add_argument("--address", help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)")
     run.set_defaults(run=_run)
     studies = subparsers.add_parser("studies", help="list the studies of a storage")
     studies.set_defaults(run=_studies)
@@ -32,19 +29,15 @@ def add(subparsers: Any) -> None:
 
 def _add_spec(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("spec", metavar="SPEC", help="an experiment file (YAML)")
-    verb.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help="override one value of the file; may be repeated")  # fmt: skip
+    told = "override one value of the file; may be repeated"
+    verb.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help=told)
 
 
 def _check(args: argparse.Namespace) -> int:
     from raytune_app.spec import load
 
     experiment = load(args.spec, args.overrides)
-    result(
-        args,
-        experiment.to_yaml().rstrip(),
-        experiment.to_dict(),
-        [f"raytune run {args.spec}"],
-    )
+    result(args, experiment.to_yaml().rstrip(), experiment.to_dict(), [f"raytune run {args.spec}"])
     return 0
 
 
@@ -90,10 +83,5 @@ def _report(args: argparse.Namespace) -> int:
 
     folder = open_study(Storage(args.storage or default_uri()), args.study)
     location = folder.storage.location(write_report(folder.storage, folder.study))
-    result(
-        args,
-        location,
-        {"study": folder.study, "report": location},
-        [f"raytune show {folder.study}"],
-    )
+    result(args, location, {"study": folder.study, "report": location}, [f"raytune show {folder.study}"])
     return 0

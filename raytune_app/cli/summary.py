@@ -76,9 +76,7 @@ def _per_class(test: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for row in test["per_class"]:
         table.add_row(
-            row["label"],
-            *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")),
-            f"{row['support']:,}",
+            row["label"], *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), f"{row['support']:,}"
         )
     return table
 

@@ -39,10 +39,7 @@ def walk_through(args: argparse.Namespace) -> int:
     with connect() as cluster:
         _title(1, "a local Ray")
         say(f"dashboard: {cluster.login}")
-        _title(
-            2,
-            f"tune {experiment.model.name} on {experiment.data.name}: {experiment.trials} trials",
-        )
+        _title(2, f"tune {experiment.model.name} on {experiment.data.name}: {experiment.trials} trials")
         prepared, outcome = run_trials(experiment, storage, _experiment_file().parent)
         _title(3, "the winner on the sealed test part")
         finished = finish(prepared, outcome)
@@ -57,11 +54,7 @@ def walk_through(args: argparse.Namespace) -> int:
 
 
 def _serve_and_evaluate(
-    args: argparse.Namespace,
-    cluster: Cluster,
-    experiment: Experiment,
-    finished: Finished,
-    started: float,
+    args: argparse.Namespace, cluster: Cluster, experiment: Experiment, finished: Finished, started: float
 ) -> int:
     assert experiment.register_as is not None and finished.version is not None
     model = experiment.register_as.model
@@ -87,7 +80,8 @@ def _show_digits(endpoint: Endpoint, model: str, test: Arrays) -> None:
         answer = endpoint.classify(model, _png(test.images[index]), "image/png")
         label = answer["label"]
         say(
-            f"{_drawn(test.images[index])}\n  answer {label} ({answer['probabilities'][label]:.1%}), truth {test.labels[index]}, version {answer['version']}\n"
+            f"{_drawn(test.images[index])}\n  answer {label} ({answer['probabilities'][label]:.1%}), "
+            f"truth {test.labels[index]}, version {answer['version']}\n"
         )
 
 
@@ -100,7 +94,8 @@ def _compared(evaluation: Evaluation, finished: Finished) -> str:
         )
     return (
         f"accuracy {evaluation.accuracy:.4f}, equal to step 3's to the last of {evaluation.n:,} pictures; "
-        f"one at a time p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms; {evaluation.images_per_s:,.0f} images/s in batches"
+        f"one at a time p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms; "
+        f"{evaluation.images_per_s:,.0f} images/s in batches"
     )
 
 
@@ -140,10 +135,7 @@ def _summary(
 def _experiment_file() -> Path:
     file = Path(raytune_app.__file__).parents[1] / "experiments" / "demo.yaml"
     if not file.exists():
-        raise InputError(
-            "the demo's experiment file is not here",
-            "run the demo from a checkout of the project",
-        )
+        raise InputError("the demo's experiment file is not here", "run the demo from a checkout of the project")
     return file
 
 

@@ -39,19 +39,10 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
         self._note_start(trial)
 
     def on_checkpoint(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        checkpoint: Checkpoint,
-        **info: Any,
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any
     ) -> None:
         inside = str(checkpoint.path).removeprefix(self._tune_root).lstrip("/")
-        self._conductor.saved(
-            trial.config["number"],
-            trial.last_result["epoch"],
-            f"{self._tune_folder}/{inside}",
-        )
+        self._conductor.saved(trial.config["number"], trial.last_result["epoch"], f"{self._tune_folder}/{inside}")
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._conductor.ended(trial.config["number"])

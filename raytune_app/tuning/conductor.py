@@ -61,14 +61,10 @@ class Conductor:
         if saves:
             self._saving.add(trial)
         survives = None if row["diverged"] else self._judge(trial, row)
-        state = self._state_after(row, survives)
+        state = self._state_after(row, survives=survives)
         decision = None if survives is None and state is None else "continue" if state is None else state.value
         self.log.append(
-            "epoch",
-            trial=trial,
-            **row,
-            decision=decision,
-            rung=row["epoch"] if survives is not None else None,
+            "epoch", trial=trial, **row, decision=decision, rung=row["epoch"] if survives is not None else None
         )
         if state is not None:
             self._ending[trial] = state
@@ -92,7 +88,7 @@ class Conductor:
         objective = self.experiment.objective
         return self._rungs.survives(trial, row["epoch"], objective.sign * row[objective.metric])
 
-    def _state_after(self, row: Mapping[str, Any], survives: bool | None) -> TrialState | None:
+    def _state_after(self, row: Mapping[str, Any], *, survives: bool | None) -> TrialState | None:
         if row["diverged"]:
             return TrialState.DIVERGED
         if row["finished"]:

@@ -28,6 +28,8 @@ Observer = Callable[[Event], None]
 
 
 class TrialState(StrEnum):
+    """`stopped`: ended by the scheduler or with the study; `diverged`: its loss was lost; `failed`: an error."""
+
     RUNNING = "running"
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -36,6 +38,8 @@ class TrialState(StrEnum):
 
 
 class StudyState(StrEnum):
+    """`finished`: all trials or the budget; `stopped`: interrupted; `failed`: an error, or no winner."""
+
     RUNNING = "running"
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -52,11 +56,7 @@ class EventLog:
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event. Raises StorageError (a full disk, say)."""
-        line: Event = {
-            "event": event,
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            **finite(fields),
-        }
+        line: Event = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **finite(fields)}
         self._storage.append(self._path, json.dumps(line, allow_nan=False))
         for observe in self._observers:
             observe(line)
@@ -99,7 +99,7 @@ class TrialView:
         return self.epochs[-1] if self.epochs else None
 
     def best(self, metric: str, sign: int) -> Event | None:
-        """The epoch with the best value of `metric` (sign +1: largest), the earliest of equals; None if none is finite."""
+        """The epoch with the best `metric` (sign +1: largest), the earliest of equals; None if none is finite."""
         rows = [row for row in self.epochs if row.get(metric) is not None]
         return max(rows, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
 
@@ -137,11 +137,7 @@ class StudyView:
         return settled, self.planned_trials * self.epochs_per_trial
 
     def _on_study_started(self, event: Event) -> None:
-        self.study, self.planned_trials, self.epochs_per_trial = (
-            event["study"],
-            event["trials"],
-            event["epochs"],
-        )
+        self.study, self.planned_trials, self.epochs_per_trial = (event["study"], event["trials"], event["epochs"])
 
     def _on_trial_started(self, event: Event) -> None:
         self.trials[event["trial"]] = TrialView(event["trial"], event["config"], event["parameters"])

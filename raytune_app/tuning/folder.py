@@ -81,10 +81,7 @@ def open_study(storage: Storage, study: str) -> StudyFolder:
         return StudyFolder(storage, StudyPaths(study))
     matching = [name for name in known if name.startswith(study)]
     if not matching:
-        raise NotFoundError(
-            f"no study {study!r} in {storage.uri}",
-            "`raytune studies` lists them; check --storage",
-        )
+        raise NotFoundError(f"no study {study!r} in {storage.uri}", "`raytune studies` lists them; check --storage")
     newest = max(matching, key=lambda name: name.removeprefix(study))
     return StudyFolder(storage, StudyPaths(newest))
 

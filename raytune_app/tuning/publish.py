@@ -19,7 +19,7 @@ from raytune_app.tuning.folder import StudyFolder
 
 GOLDEN_SAMPLES = 16
 GOLDEN_TOLERANCE = 1e-4
-"""Largest difference of a probability that a server may show on the golden samples: other processors round otherwise."""
+"""Largest difference of a probability a server may show on the golden samples: processors round differently."""
 
 
 def publish(folder: StudyFolder, champion: Champion, data: Training, target: RegisterSpec) -> int:
@@ -51,26 +51,14 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
         "labels": list(data.classes),
         "parameters": winner.parameters,
         "golden_tolerance": GOLDEN_TOLERANCE,
-        "metrics": {
-            "validation": {experiment.objective.metric.value: winner.score},
-            "test": champion.test,
-        },
+        "metrics": {"validation": {experiment.objective.metric.value: winner.score}, "test": champion.test},
         "lineage": {
             "study": folder.study,
             "trial": winner.trial,
             "epoch": winner.epoch,
             "config": winner.config,
             "data": experiment.data.name,
-            **{
-                key: record[key]
-                for key in (
-                    "seed",
-                    "data_fingerprint",
-                    "code_fingerprint",
-                    "versions",
-                    "speed",
-                )
-            },
+            **{key: record[key] for key in ("seed", "data_fingerprint", "code_fingerprint", "versions", "speed")},
         },
     }
 

@@ -33,10 +33,7 @@ def allot(asked: ResourcesSpec, cluster: Mapping[str, float], trials: int) -> Tr
             "set `resources: {gpus: auto}` or start a cluster with GPUs",
         )
     if asked.cpus > cpus:
-        raise ResourceError(
-            f"a trial asks for {asked.cpus} CPUs, the cluster has {cpus:g}",
-            "lower `resources.cpus`",
-        )
+        raise ResourceError(f"a trial asks for {asked.cpus} CPUs, the cluster has {cpus:g}", "lower `resources.cpus`")
     fit = int(min(cpus // asked.cpus, _shares(wanted_gpus, gpus)))
     return TrialResources(asked.cpus, wanted_gpus, max(1, min(fit, asked.concurrent or fit, trials)))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import Stopper
 
+from raytune_app.training.result import EpochResult
 from raytune_app.tuning.conductor import Conductor
 
 
@@ -46,8 +48,5 @@ class ConductedStopper(Stopper):  # type: ignore[misc]  # Ray is untyped
         return {}
 
 
-REPORTED = frozenset(
-    "epoch train_loss train_accuracy loss accuracy macro_precision macro_recall macro_f1 "
-    "images_per_s epoch_s lr diverged finished peak_gpu_mb".split()
-)
-"""The fields of EpochResult; everything else in a result is Ray's."""
+REPORTED = frozenset(field.name for field in fields(EpochResult))
+"""Everything else in a result is Ray's."""

@@ -14,10 +14,7 @@ class NumberedSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
     """Suggests {"number": n, "values": {...}} for n = 0, 1, ... until the study's trials are handed out."""
 
     def __init__(self, experiment: Experiment) -> None:
-        super().__init__(
-            metric=experiment.objective.metric.value,
-            mode=experiment.objective.mode.value,
-        )  # type: ignore[union-attr]  # set by the validator
+        super().__init__(metric=experiment.objective.metric.value, mode=experiment.objective.mode.value)
         self._experiment = experiment
         self._next = 0
 
@@ -27,7 +24,7 @@ class NumberedSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         number, self._next = self._next, self._next + 1
         return {"number": number, "values": suggest(self._experiment, number)}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002  # Ray's signature
         """Nothing to learn: suggestions depend on the seed and the number alone."""
 
     def save(self, checkpoint_path: str) -> None:

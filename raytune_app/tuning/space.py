@@ -1,4 +1,4 @@
-"""Which configuration is trial number n: a function of the experiment and n alone, so order and restarts change nothing."""
+"""Which configuration is trial n: a function of the experiment and n alone, so order and restarts change nothing."""
 
 from __future__ import annotations
 

@@ -19,15 +19,7 @@ from raytune_app.storage import Storage
 from raytune_app.training.run import check_batch, signature_of
 from raytune_app.training.speed import Speed
 from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.events import (
-    EventLog,
-    Observer,
-    StudyState,
-    StudyView,
-    TrialState,
-    finite,
-    read_events,
-)
+from raytune_app.tuning.events import EventLog, Observer, StudyState, StudyView, TrialState, finite, read_events
 from raytune_app.tuning.folder import StudyFolder, create_study
 from raytune_app.tuning.resources import TrialResources, allot
 from raytune_app.tuning.runner import measure_speed, run_trials
@@ -75,11 +67,7 @@ def prepare(experiment: Experiment, storage: Storage) -> Prepared:
     return Prepared(experiment, data, resources, create_study(storage, experiment, data.fingerprint))
 
 
-def tune(
-    prepared: Prepared,
-    observers: Sequence[Observer] = (),
-    code_paths: Sequence[str] = (),
-) -> Outcome:
+def tune(prepared: Prepared, observers: Sequence[Observer] = (), code_paths: Sequence[str] = ()) -> Outcome:
     """Run the trials and choose the winner; Ctrl-C ends early with what there is.
 
     Raises:
@@ -87,12 +75,7 @@ def tune(
     """
     folder, experiment = prepared.folder, prepared.experiment
     log = EventLog(folder.storage, folder.paths, observers)
-    log.append(
-        "study_started",
-        study=folder.study,
-        trials=trial_count(experiment),
-        epochs=experiment.train.epochs,
-    )
+    log.append("study_started", study=folder.study, trials=trial_count(experiment), epochs=experiment.train.epochs)
     conductor = Conductor(experiment, log)
     try:
         _run(prepared, conductor, tuple(code_paths))
@@ -101,10 +84,7 @@ def tune(
         raise
     outcome = _conclude(prepared, conductor, log)
     if outcome.winner is None and outcome.state is not StudyState.STOPPED:
-        raise StudyError(
-            f"study {folder.study} has no winner: {_why(outcome.view)}",
-            f"look into {folder.location}",
-        )
+        raise StudyError(f"study {folder.study} has no winner: {_why(outcome.view)}", f"look into {folder.location}")
     return outcome
 
 
@@ -122,14 +102,7 @@ def _run(prepared: Prepared, conductor: Conductor, code_paths: tuple[str, ...]) 
         choice = measure_speed(shared, suggest(experiment, 0), resources)
         prepared.folder.update(speed=choice)
         shared = replace(shared, speed=Speed.from_dict(choice["speed"]))
-    run_trials(
-        experiment,
-        shared,
-        prepared.folder,
-        conductor,
-        resources,
-        lambda values: _parameters(prepared, values),
-    )
+    run_trials(experiment, shared, prepared.folder, conductor, resources, lambda values: _parameters(prepared, values))
 
 
 def _conclude(prepared: Prepared, conductor: Conductor, log: EventLog) -> Outcome:
@@ -174,11 +147,7 @@ def write_winner(
 
 def _end(folder: StudyFolder, log: EventLog, state: StudyState, reason: str | None) -> None:
     log.append("study_ended", state=state.value, reason=reason)
-    folder.update(
-        state=state.value,
-        reason=reason,
-        ended=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _with_largest_batch(first: Experiment, experiment: Experiment) -> Experiment:

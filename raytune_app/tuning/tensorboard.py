@@ -12,9 +12,7 @@ from tensorboardX import SummaryWriter
 from raytune_app.tuning.events import Event
 from raytune_app.tuning.folder import StudyFolder
 
-SCALARS = (
-    "train_loss", "train_accuracy", "loss", "accuracy", "macro_precision", "macro_recall", "macro_f1", "lr", "images_per_s",
-)  # fmt: skip
+SCALARS = ("train_loss", "train_accuracy", "loss", "accuracy", "macro_precision", "macro_recall", "macro_f1", "lr")
 
 
 class TensorBoard:
@@ -33,10 +31,7 @@ class TensorBoard:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for writer in self._writers.values():
             writer.close()
@@ -47,10 +42,7 @@ class TensorBoard:
     def __call__(self, event: Event) -> None:
         if event["event"] == "trial_started":
             writer = self._writers[event["trial"]] = SummaryWriter(str(self._root / f"trial-{event['trial']:05d}"))
-            writer.add_text(
-                "config",
-                "\n".join(f"    {path}: {value}" for path, value in event["config"].items()),
-            )
+            writer.add_text("config", "\n".join(f"    {path}: {value}" for path, value in event["config"].items()))
         elif event["event"] == "epoch":
             writer = self._writers[event["trial"]]
             for name in SCALARS:

@@ -41,6 +41,9 @@ class TrialInput:
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     """Trains the configuration {"number": n, "values": {...}}."""
 
+    _run: Run
+    _best: float
+
     def setup(self, config: dict[str, Any], shared: TrialInput) -> None:
         sys.path.extend(path for path in shared.code_paths if path not in sys.path)
         torch.set_num_threads(shared.cpus)
@@ -57,17 +60,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         score = self._sign * getattr(result, self._metric)
         is_best = score > self._best
         self._best = max(score, self._best)
-        return {
-            **asdict(result),
-            "should_checkpoint": (is_best or result.finished) and not result.diverged,
-        }
+        return {**asdict(result), "should_checkpoint": (is_best or result.finished) and not result.diverged}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         tensors, values = self._run.state()
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()},
-            Path(checkpoint_dir) / WEIGHTS,
-        )
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, Path(checkpoint_dir) / WEIGHTS)
         (Path(checkpoint_dir) / VALUES).write_text(json.dumps({"run": values, "best": self._best}))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
@@ -78,17 +75,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     def _begin(self, config: dict[str, Any]) -> None:
         experiment = resolve(self._experiment, config["values"])
         objective = experiment.objective
-        self._metric, self._sign, self._best = (
-            objective.metric.value,
-            objective.sign,
-            float("-inf"),
-        )
+        self._metric, self._sign, self._best = (objective.metric.value, objective.sign, float("-inf"))
         device = torch.device("cuda" if self._shared.uses_gpu else "cpu")
         seed = trial_seed(self._experiment, config["number"])
-        self._run = Run(
-            experiment,
-            self._shared.data,
-            seed=seed,
-            device=device,
-            speed=self._shared.speed,
-        )
+        self._run = Run(experiment, self._shared.data, seed=seed, device=device, speed=self._shared.speed)

@@ -41,8 +41,4 @@ def choose(view: StudyView, objective: ObjectiveSpec) -> Winner | None:
         for row in trial.epochs
         if row["epoch"] in trial.checkpoints and row[objective.metric] is not None
     ]
-    return max(
-        candidates,
-        key=lambda one: (objective.sign * one.score, -one.trial, -one.epoch),
-        default=None,
-    )
+    return max(candidates, key=lambda one: (objective.sign * one.score, -one.trial, -one.epoch), default=None)

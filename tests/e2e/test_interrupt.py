@@ -56,4 +56,6 @@ def _wait_for_epochs(storage: Path, process: "subprocess.Popen[str]") -> None:
         if any('"event": "checkpoint"' in log.read_text() for log in storage.glob("studies/*/events.jsonl")):
             return
         time.sleep(0.2)
-    raise AssertionError(f"no epoch before the deadline: {process.communicate()[1] if process.poll() is not None else ''}")
+    raise AssertionError(
+        f"no epoch before the deadline: {process.communicate()[1] if process.poll() is not None else ''}"
+    )

@@ -18,12 +18,7 @@ def experiment() -> Experiment:
             "seed": 3,
             "data": {"name": "mnist", "train_limit": 300},
             "model": {"name": "tutorial_cnn", "channels": {"choice": [4, 8]}},
-            "train": {
-                "epochs": 9,
-                "batch_size": 50,
-                "lr": {"loguniform": [1e-4, 1e-1]},
-                "speed": "plain",
-            },
+            "train": {"epochs": 9, "batch_size": 50, "lr": {"loguniform": [1e-4, 1e-1]}, "speed": "plain"},
             "scheduler": {"name": "asha", "grace": 1, "reduction": 3},
             "trials": 6,
         }
@@ -34,13 +29,7 @@ def experiment() -> Experiment:
 def report() -> Report:
     def make(epoch: int, accuracy: float, **changes: Any) -> dict[str, Any]:
         scores = dict.fromkeys(("macro_precision", "macro_recall", "macro_f1", "train_accuracy"), accuracy)
-        row = {
-            "epoch": epoch,
-            "train_loss": 1.0,
-            "loss": 1 - accuracy,
-            "accuracy": accuracy,
-            **scores,
-        }
+        row = {"epoch": epoch, "train_loss": 1.0, "loss": 1 - accuracy, "accuracy": accuracy, **scores}
         return {
             **row,
             "images_per_s": 1.0,

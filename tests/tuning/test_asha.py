@@ -40,9 +40,7 @@ def test_a_rising_sequence_stops_none() -> None:
 
 
 @pytest.mark.parametrize("reduction", [2, 3, 4])
-def test_a_score_that_is_not_a_number_never_survives_and_hides_no_other(
-    reduction: int,
-) -> None:
+def test_a_score_that_is_not_a_number_never_survives_and_hides_no_other(reduction: int) -> None:
     rungs = Rungs(grace=1, reduction=reduction, epochs=9)
     assert rungs.survives(0, 1, math.nan) is False
     assert rungs.survives(1, 1, 0.1) is True

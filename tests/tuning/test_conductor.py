@@ -37,10 +37,7 @@ def test_asha_stops_what_it_should_and_says_so(experiment: Experiment, report: R
     bench.conductor.ended(1)
     trials = bench.view().trials
     assert trials[1].state is TrialState.STOPPED
-    assert [(row["rung"], row["decision"]) for row in trials[2].epochs] == [
-        (1, "continue"),
-        (None, None),
-    ]
+    assert [(row["rung"], row["decision"]) for row in trials[2].epochs] == [(1, "continue"), (None, None)]
     assert trials[1].epochs[0]["decision"] == "stopped"
 
 
@@ -74,18 +71,10 @@ def test_divergence_ends_the_trial_and_not_the_study(experiment: Experiment, rep
 
 @pytest.mark.parametrize(
     ("budget", "said"),
-    [
-        ({"epochs": 2}, "2 epochs"),
-        ({"wall_time_s": 10}, "10 s"),
-        ({"target": 0.6}, "target: accuracy 0.6"),
-    ],
+    [({"epochs": 2}, "2 epochs"), ({"wall_time_s": 10}, "10 s"), ({"target": 0.6}, "target: accuracy 0.6")],
 )
 def test_each_budget_ends_the_study_and_is_named(
-    budget: dict[str, Any],
-    said: str,
-    experiment: Experiment,
-    report: Report,
-    tmp_path: Path,
+    budget: dict[str, Any], said: str, experiment: Experiment, report: Report, tmp_path: Path
 ) -> None:
     bench = Bench(parse(experiment.to_dict() | {"budget": budget}), tmp_path)
     bench.start(0)

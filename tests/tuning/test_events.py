@@ -3,13 +3,7 @@
 from pathlib import Path
 
 from raytune_app.storage import Storage, StudyPaths
-from raytune_app.tuning.events import (
-    Event,
-    EventLog,
-    StudyState,
-    StudyView,
-    read_events,
-)
+from raytune_app.tuning.events import Event, EventLog, StudyState, StudyView, read_events
 
 
 def _log(folder: Path, observed: list[Event]) -> tuple[Storage, StudyPaths, EventLog]:

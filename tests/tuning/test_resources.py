@@ -16,11 +16,7 @@ from raytune_app.tuning.resources import TrialResources, allot
         ({"gpus": "auto"}, {"CPU": 8, "GPU": 2}, TrialResources(1, 1, 2)),
         ({"gpus": 0.25}, {"CPU": 16, "GPU": 2}, TrialResources(1, 0.25, 8)),
         ({"gpus": 0.1}, {"CPU": 16, "GPU": 1}, TrialResources(1, 0.1, 10)),
-        (
-            {"gpus": 0.4},
-            {"CPU": 16, "GPU": 2},
-            TrialResources(1, 0.4, 4),
-        ),  # a fraction never spans two GPUs
+        ({"gpus": 0.4}, {"CPU": 16, "GPU": 2}, TrialResources(1, 0.4, 4)),  # a fraction never spans two GPUs
         ({"gpus": 0, "cpus": 3}, {"CPU": 8}, TrialResources(3, 0, 2)),
         ({"gpus": 0, "concurrent": 1}, {"CPU": 8}, TrialResources(1, 0, 1)),
     ],

@@ -21,9 +21,7 @@ def test_another_seed_gives_other_suggestions(experiment: Experiment) -> None:
     assert trial_seed(experiment, 0) != trial_seed(other, 0)
 
 
-def test_a_further_domain_leaves_the_others_as_they_were(
-    experiment: Experiment,
-) -> None:
+def test_a_further_domain_leaves_the_others_as_they_were(experiment: Experiment) -> None:
     content = experiment.to_dict()
     content["augment"]["rotate"] = {"uniform": [0, 10]}
     wider = suggest(parse(content), 5)

@@ -8,30 +8,16 @@ from raytune_app.tuning.winner import choose
 
 
 def _trial(
-    number: int,
-    scores: list[float | None],
-    saved: list[int],
-    state: TrialState = TrialState.FINISHED,
+    number: int, scores: list[float | None], saved: list[int], state: TrialState = TrialState.FINISHED
 ) -> TrialView:
     rows: list[dict[str, Any]] = [
         {"epoch": epoch, "accuracy": score, "loss": score} for epoch, score in enumerate(scores, 1)
     ]
-    return TrialView(
-        number,
-        {"train.lr": 0.1},
-        5,
-        state,
-        None,
-        rows,
-        {epoch: f"c/{number}/{epoch}" for epoch in saved},
-    )
+    return TrialView(number, {"train.lr": 0.1}, 5, state, None, rows, {epoch: f"c/{number}/{epoch}" for epoch in saved})
 
 
 def _choose(*trials: TrialView, metric: Metric = Metric.ACCURACY) -> tuple[int, int] | None:
-    winner = choose(
-        StudyView(trials={trial.number: trial for trial in trials}),
-        ObjectiveSpec(metric=metric),
-    )
+    winner = choose(StudyView(trials={trial.number: trial for trial in trials}), ObjectiveSpec(metric=metric))
     return (winner.trial, winner.epoch) if winner else None
 
 
