@@ -88,7 +88,7 @@ def _watch(peaks: dict[int, Sample], done: threading.Event) -> None:
 def main() -> None:
     """Compare a small and the full training part: private memory must not grow by the difference."""
     print(
-        f"Ray {ray.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+        f"Ray {ray.__version__}, Python {platform.python_version()}, {os.cpu_count()} CPU, {time.strftime('%Y-%m-%d')}"
     )
     with connect(cpus=2), tempfile.TemporaryDirectory() as folder:
         for limit, slots in ((2000, 2), (None, 1), (None, 2)):

@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,6 +102,7 @@ def connect(address: str | None = None, *, cpus: int | None = None, gpus: int | 
     address = address or os.environ.get("RAY_ADDRESS")
     if _is_connected():
         return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
+    logging.getLogger("ray").setLevel(logging.ERROR)
     return _attach(address) if address else _start(cpus, gpus)
 
 
@@ -124,39 +124,37 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
 
 
 def _attach(address: str) -> Cluster:
+    host, _, port = address.rpartition(":")
     try:
-        _knock(address)
-        _init_with_right_auth(address)
+        if port.isdecimal() and "/" not in host:
+            _show_token_if_asked(address)
+        _init(address=address)
     except Exception as error:
         raise InputError(f"cannot connect to Ray at {address}: {_first_line(error)}", ADDRESS_REMEDY) from error
     return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals())
 
 
-def _knock(address: str) -> None:
-    """Ray itself would try a dead address for minutes."""
-    host, _, port = address.rpartition(":")
-    if port.isdecimal() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+def _show_token_if_asked(address: str) -> None:
+    """Ask the head whether it wants a token: for an explicit address Ray itself never shows one, it fails after 20 s.
 
+    Raises ConnectionError if nobody answers, or if a token is wanted and there is none.
+    """
+    import grpc  # type: ignore[import-untyped]  # ships no types
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
-def _init_with_right_auth(address: str) -> None:
-    """Ray never turns token auth on for an explicit address; a user must not have to find that out."""
-    from ray._private.authentication import authentication_token_setup as token_setup
-
-    try:
-        _init(address=address)
-    except ConnectionError:  # Ray hides its AuthenticationError behind this
-        if AUTH_MODE in os.environ or not token_setup.maybe_enable_token_auth_if_token_available(
-            warn_if_disabled=False
-        ):
-            raise
-        _init(address=address)
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")(b"", timeout=KNOCK_S)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                raise ConnectionError("nothing answers there") from error
+            if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+                raise ConnectionError("it wants a token and there is none here") from error
 
 
 def _init(**settings: Any) -> None:
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
 
 

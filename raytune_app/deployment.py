@@ -61,7 +61,7 @@ class Plan:
             "ray_actor_options": {"num_cpus": self.cpus},
             "graceful_shutdown_wait_loop_s": 0.1,
             "graceful_shutdown_timeout_s": 5,
-            "logging_config": {"enable_access_log": False},
+            "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
         }
         application = {
             "name": APPLICATION,

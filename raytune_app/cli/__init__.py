@@ -1,1 +1,1 @@
-"""The command line: one module per group of verbs; heavy imports stay inside the verbs so that `--help` answers at once."""
+"""The command line: one module a group of verbs; heavy imports stay inside them, so that `--help` answers at once."""

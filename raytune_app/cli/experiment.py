@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,7 @@ def run_trials(experiment: Experiment, storage: Storage, code_path: Path) -> tup
     prepared = study.prepare(experiment, storage)
     folder, resources = prepared.folder, prepared.resources
     say(f"study {folder.study}: {resources.slots} trials at once, each {resources.cpus} CPU and {resources.gpus:g} GPU")
-    code_paths = (str(code_path.absolute()), os.getcwd())
+    code_paths = (str(code_path.absolute()), str(Path.cwd()))
     with LiveTable(experiment.objective) as table, TensorBoard(folder) as board:
         outcome = study.tune(prepared, [table, board], code_paths)
     write_report(storage, folder.study)
@@ -91,8 +90,13 @@ def next_commands(finished: Finished, experiment: Experiment) -> list[str]:
     commands = [f"raytune show {folder.study}", f"open {folder.storage.location(folder.paths.report)}"]
     if folder.storage.is_local:
         commands.append(
-            f"{Path(sys.executable).parent / 'tensorboard'} --logdir {folder.storage.location(folder.paths.tensorboard)}"
+            f"{_beside_python('tensorboard')} --logdir {folder.storage.location(folder.paths.tensorboard)}"
         )
     if experiment.register_as:
         commands.append(f"raytune serve {experiment.register_as.model}")
     return commands
+
+
+def _beside_python(program: str) -> Path:
+    """The program of this environment, whether or not the environment is activated."""
+    return Path(sys.executable).parent / program

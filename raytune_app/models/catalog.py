@@ -33,11 +33,7 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def _network(model: ModelSpec, signature: Signature) -> nn.Module:
-    shape = {
-        "in_channels": signature.channels,
-        "image_size": signature.image_size,
-        "classes": len(signature.classes),
-    }
+    shape = {"in_channels": signature.channels, "image_size": signature.image_size, "classes": len(signature.classes)}
     match model:
         case TutorialCnnSpec():
             return TutorialCnn(**shape, channels=model.channels)

@@ -8,17 +8,24 @@ import sys
 import pytest
 
 ALLOCATE = """
-import resource, sys
+import ctypes, resource, sys
 from raytune_app.training.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-import torch
-torch.set_num_threads(1)
-for _ in range(10):  # until the heap has found its shape
-    torch.ones(40 * 2**18)
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def use(size):
+    block = libc.malloc(ctypes.c_size_t(size))
+    ctypes.memset(block, 1, size)
+    libc.free(block)
+
+for _ in range(3):
+    use(40 * 2**20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
-    torch.ones(40 * 2**18)
+    use(40 * 2**20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
