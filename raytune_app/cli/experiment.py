@@ -51,12 +51,11 @@ def run_trials(experiment: Experiment, storage: Storage, code_path: Path) -> tup
     Args:
         code_path: a folder from which a user's own network may be imported, beside the current one.
     """
-    prepared = study.prepare(experiment, storage)
+    prepared = study.prepare(experiment, storage, (str(code_path.absolute()), str(Path.cwd())))
     folder, resources = prepared.folder, prepared.resources
     say(f"study {folder.study}: {resources.slots} trials at once, each {resources.cpus} CPU and {resources.gpus:g} GPU")
-    code_paths = (str(code_path.absolute()), str(Path.cwd()))
-    with LiveTable(experiment.objective) as table, TensorBoard(folder) as board:
-        outcome = study.tune(prepared, [table, board], code_paths)
+    with LiveTable(experiment) as table, TensorBoard(folder) as board:
+        outcome = study.tune(prepared, [table, board])
     write_report(storage, folder.study)
     return prepared, outcome
 
@@ -89,9 +88,7 @@ def next_commands(finished: Finished, experiment: Experiment) -> list[str]:
     folder = finished.outcome.folder
     commands = [f"raytune show {folder.study}", f"open {folder.storage.location(folder.paths.report)}"]
     if folder.storage.is_local:
-        commands.append(
-            f"{_beside_python('tensorboard')} --logdir {folder.storage.location(folder.paths.tensorboard)}"
-        )
+        commands.append(f"{_beside_python('tensorboard')} --logdir {folder.storage.location(folder.paths.tensorboard)}")
     if experiment.register_as:
         commands.append(f"raytune serve {experiment.register_as.model}")
     return commands

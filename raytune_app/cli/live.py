@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from raytune_app.spec import Experiment
 from raytune_app.spec.grammar import ObjectiveSpec
 from raytune_app.tuning.events import Event, StudyView, TrialState, TrialView
 
@@ -26,8 +27,8 @@ _STYLES = {
 class LiveTable:
     """An observer of the event log that draws it; use as a context manager around the study."""
 
-    def __init__(self, objective: ObjectiveSpec) -> None:
-        self._objective = objective
+    def __init__(self, experiment: Experiment) -> None:
+        self._objective, self._budget = experiment.objective, experiment.budget
         self._view = StudyView()
         self._console = Console(file=sys.stderr)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
@@ -48,18 +49,25 @@ class LiveTable:
 
     def __call__(self, event: Event) -> None:
         self._view.apply(event)
-        settled, total = self._view.progress()
+        settled, total = self._progress()
         self._bar.update(self._task, completed=settled, total=total or None)
         if not self._console.is_terminal and event["event"] == "trial_ended":
             self._console.print(
                 self._line(self._view.trials[event["trial"]]), markup=False, highlight=False, soft_wrap=True
             )
 
+    def _progress(self) -> tuple[int, int]:
+        """Epochs against the budget: all that the trials may take, or the experiment's own limit where that is less."""
+        settled, total = self._view.progress()
+        if self._budget.epochs is None or self._budget.epochs >= total:
+            return settled, total
+        return sum(len(trial.epochs) for trial in self._view.trials.values()), self._budget.epochs
+
     def _render(self) -> Group:
         return Group(study_table(self._view, self._objective), self._bar)
 
     def _line(self, trial: TrialView) -> str:
-        settled, total = self._view.progress()
+        settled, total = self._progress()
         best = trial.best(self._objective.metric, self._objective.sign)
         score = f"{self._objective.metric} {best[self._objective.metric]:.4f}" if best else trial.error or "no score"
         leader = leading(self._view, self._objective)
@@ -73,7 +81,7 @@ def leading(view: StudyView, objective: ObjectiveSpec) -> TrialView | None:
     """The trial with the best score so far."""
     scored = [
         (objective.sign * row[objective.metric], -trial.number, trial)
-        for trial in view.trials.values()
+        for trial in list(view.trials.values())  # a table on a terminal is drawn by another thread
         if (row := trial.best(objective.metric, objective.sign)) and trial.state is not TrialState.DIVERGED
     ]
     return max(scored, key=lambda entry: entry[:2])[2] if scored else None
@@ -82,7 +90,16 @@ def leading(view: StudyView, objective: ObjectiveSpec) -> TrialView | None:
 def study_table(view: StudyView, objective: ObjectiveSpec) -> Table:
     """Trials as rows: those running first, then the best; at most MAX_ROWS."""
     table = Table(title=view.study, title_justify="left")
-    for name in ("trial", "state", "epoch", "loss", "accuracy", "rung decision", "images/s"):
+    for name in (
+        "trial",
+        "state",
+        "epoch",
+        "loss",
+        "accuracy",
+        f"best {objective.metric}",
+        "rung decision",
+        "images/s",
+    ):
         table.add_column(name, justify="right" if name not in ("state", "rung decision") else "left")
     leader = leading(view, objective)
     for trial in _ordered(view, objective)[:MAX_ROWS]:
@@ -101,13 +118,13 @@ def _ordered(view: StudyView, objective: ObjectiveSpec) -> list[TrialView]:
             trial.number,
         )
 
-    return sorted(view.trials.values(), key=key)
+    return sorted(list(view.trials.values()), key=key)
 
 
 def _cells(trial: TrialView, objective: ObjectiveSpec, mark: str) -> tuple[str, ...]:
     last = trial.last
     if last is None:
-        return (str(trial.number), trial.state.value, "-", "-", "-", trial.error or "", "-")
+        return (str(trial.number), trial.state.value, "-", "-", "-", "-", trial.error or "", "-")
     best = trial.best(objective.metric, objective.sign)
     judged = [row for row in trial.epochs if row["rung"] is not None]
     decision = f"rung {judged[-1]['rung']}: {judged[-1]['decision']}" if judged else ""

@@ -6,6 +6,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import raytune_app
 from raytune_app.cli import demo, endpoint, models, studies
@@ -40,6 +41,7 @@ def _add_common(verb: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 ok, 1 the run failed, 2 bad input."""
     args = build_parser().parse_args(argv)
+    sys.path.append(str(Path.cwd()))  # where a user's own network may be, as for `python -m`
     try:
         return int(args.run(args))
     except RaytuneError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,4 +23,10 @@ def result(args: argparse.Namespace, text: str, content: Any, then: Sequence[str
     if text:
         print(text, flush=True)
     if then:
-        print("next:\n  " + "\n  ".join(then), flush=True)
+        print("next:\n  " + "\n  ".join(_at_storage(command, args.storage) for command in then), flush=True)
+
+
+def _at_storage(command: str, storage: str | None) -> str:
+    """A command about a study or model, with the storage this one was given."""
+    named = storage and command.startswith("raytune ") and not command.startswith("raytune check")
+    return f"{command} --storage {shlex.quote(str(storage))}" if named else command

@@ -59,7 +59,11 @@ def _studies(args: argparse.Namespace) -> int:
     from raytune_app.storage import Storage, StudyPaths, default_uri
 
     storage = Storage(args.storage or default_uri())
-    records = [storage.read_json(StudyPaths(name).state) for name in storage.folders("studies")]
+    records = [
+        storage.read_json(StudyPaths(name).state)
+        for name in storage.folders("studies")
+        if storage.exists(StudyPaths(name).state)
+    ]
     records.sort(key=lambda record: record["created"], reverse=True)
     lines = [f"{record['study']:<40} {record['state']:<9} {record['created']}" for record in records]
     text = "\n".join(lines) or f"no studies in {storage.uri}"

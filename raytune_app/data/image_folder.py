@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +14,15 @@ from PIL import Image, ImageOps
 
 from raytune_app.data.arrays import Arrays
 from raytune_app.data.source import Source
-from raytune_app.data.split import stratified_split
 from raytune_app.errors import DataError
 
 MAX_SIDE_PX = 8192
 """A wider or higher picture is refused by its header, before it is decoded."""
 
 SEALED_SHARE = 0.1
-_SEALED_SEED = 0
-"""Without a test folder a tenth is sealed as test, always the same: another study must not have trained on it."""
+"""Without a test folder about a tenth is sealed as test. Each file's own name decides, so adding pictures moves none of
+the others: no study may have trained on what another one is tested on.
+"""
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 _GREY = frozenset({"1", "L", "LA"})
@@ -66,12 +67,25 @@ def _classes(folder: Path) -> tuple[str, ...]:
 def _parts(root: Path, classes: tuple[str, ...]) -> tuple[Listing, Listing]:
     train = _list(root / "train", classes)
     if not (root / "test").is_dir():
-        rng = np.random.default_rng(_SEALED_SEED)
-        kept, sealed = stratified_split(train.labels, SEALED_SHARE, rng, classes)
-        return train.take(kept), train.take(sealed)
+        sealed = _sealed(root / "train", train, len(classes))
+        return train.take(np.flatnonzero(~sealed)), train.take(np.flatnonzero(sealed))
     if unknown := set(_classes(root / "test")) - set(classes):
         raise DataError(f"{root / 'test'} has classes that train lacks: {', '.join(sorted(unknown))}", "rename them")
     return train, _list(root / "test", classes)
+
+
+def _sealed(folder: Path, listing: Listing, classes: int) -> NDArray[np.bool_]:
+    """Which files are sealed: those whose name's hash falls into the first tenth, and at least one of each class."""
+    names = [file.relative_to(folder).as_posix() for file in listing.files]
+    draws = np.array([int(hashlib.sha256(name.encode()).hexdigest()[:12], 16) / 16**12 for name in names])
+    sealed: NDArray[np.bool_] = draws < SEALED_SHARE
+    for label in range(classes):
+        of_class = np.flatnonzero(listing.labels == label)
+        if len(of_class) < 2:
+            raise DataError(f"{listing.files[of_class[0]].parent} has one picture", "add more, some are sealed as test")
+        sealed[of_class[draws[of_class].argmin()]] = True
+        sealed[of_class[draws[of_class].argmax()]] = False
+    return sealed
 
 
 def _list(folder: Path, classes: Sequence[str]) -> Listing:

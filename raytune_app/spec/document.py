@@ -39,7 +39,7 @@ def parse_yaml(text: bytes | str, source: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
     except RecursionError as error:
         raise InputError(f"{source} is nested too deeply", _TOO_LONG) from error
-    except (yaml.YAMLError, ValueError, AttributeError) as error:  # the last two: a date or number that is none
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError) as error:  # the last three: no such date or number
         raise InputError(
             f"{source} is not YAML: {_reason(error)}", "mend it, or start from a file in experiments/"
         ) from error

@@ -100,7 +100,7 @@ class TrainSpec(Section):
     l2: Tunable[NonNegative] = 0.0
     label_smoothing: Tunable[Fraction] = 0.0
     clip_norm: Tunable[Positive | None] = None
-    patience: Annotated[Integer, Field(ge=1)] | None = None
+    patience: Tunable[Annotated[Integer, Field(ge=1)]] | None = None
     """Stop a trial after this many epochs without a better objective. None: never."""
     speed: Literal["auto", "plain"] = "auto"
     """`auto` measures precision, memory format and compilation once per study; `plain` is float32 as written."""

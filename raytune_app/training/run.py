@@ -93,11 +93,12 @@ class Run:
         started = time.perf_counter()
         with network_randomness(self._seed, self.epoch, self._device):
             tally = self._train_batches()
+        train_loss = tally.loss  # waits for the device, so the time is that of the work, not of handing it out
         trained_s = time.perf_counter() - started
         loss, table = validate(self.classifier, self._validation, self._classes)
         self.epoch += 1
         scores = Scores.of(table)
-        diverged = self._is_senseless(tally.loss) or self._is_senseless(loss)
+        diverged = self._is_senseless(train_loss) or self._is_senseless(loss)
         values = {
             "loss": loss,
             "accuracy": scores.accuracy,
@@ -108,7 +109,7 @@ class Run:
         out_of_patience = self._is_out_of_patience(values[self._experiment.objective.metric.value])
         return EpochResult(
             epoch=self.epoch,
-            train_loss=tally.loss,
+            train_loss=train_loss,
             train_accuracy=tally.accuracy,
             **values,
             images_per_s=tally.count / trained_s,

@@ -102,6 +102,6 @@ class Conductor:
         if budget.wall_time_s is not None and self.clock() - self._started >= budget.wall_time_s:
             return f"budget: {budget.wall_time_s:g} s"
         value = objective.sign * row[objective.metric]
-        if budget.target is not None and value >= objective.sign * budget.target:
+        if budget.target is not None and not row["diverged"] and value >= objective.sign * budget.target:
             return f"target: {objective.metric} {budget.target:g}"
         return None

@@ -14,6 +14,7 @@ cut short by a crash is recognised and dropped.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from enum import StrEnum
 from typing import Any
 
 from raytune_app.storage import Storage, StudyPaths
+
+_log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 Observer = Callable[[Event], None]
@@ -52,14 +55,18 @@ class EventLog:
     def __init__(self, storage: Storage, paths: StudyPaths, observers: Iterable[Observer] = ()) -> None:
         self._storage = storage
         self._path = paths.events
-        self._observers = tuple(observers)
+        self._observers = list(observers)
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event. Raises StorageError (a full disk, say)."""
         line: Event = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **finite(fields)}
         self._storage.append(self._path, json.dumps(line, allow_nan=False))
-        for observe in self._observers:
-            observe(line)
+        for observe in list(self._observers):
+            try:
+                observe(line)
+            except Exception:  # noqa: BLE001  # whoever watches must not end the study
+                _log.warning("an observer of the study failed and is left out from now on", exc_info=True)
+                self._observers.remove(observe)
 
 
 def read_events(storage: Storage, paths: StudyPaths) -> list[Event]:

@@ -79,11 +79,16 @@ def open_study(storage: Storage, study: str) -> StudyFolder:
     known = storage.folders("studies")
     if study in known:
         return StudyFolder(storage, StudyPaths(study))
-    matching = [name for name in known if name.startswith(study)]
+    matching = [name for name in known if _experiment_of(name) == study] or [n for n in known if n.startswith(study)]
     if not matching:
         raise NotFoundError(f"no study {study!r} in {storage.uri}", "`raytune studies` lists them; check --storage")
-    newest = max(matching, key=lambda name: name.removeprefix(study))
+    newest = max(matching, key=lambda name: name.rsplit("-", 3)[1:3])
     return StudyFolder(storage, StudyPaths(newest))
+
+
+def _experiment_of(study: str) -> str:
+    """The experiment's name in a study's id: what stands before day, time and chance."""
+    return study.rsplit("-", 3)[0]
 
 
 def code_fingerprint() -> str:

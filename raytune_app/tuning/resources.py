@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_app.errors import ResourceError
@@ -19,23 +19,36 @@ class TrialResources:
     slots: int
 
 
-def allot(asked: ResourcesSpec, cluster: Mapping[str, float], trials: int) -> TrialResources:
-    """Fit the asked resources into the cluster's (`ray.cluster_resources()`).
+def allot(asked: ResourcesSpec, nodes: Sequence[Mapping[str, float]], trials: int) -> TrialResources:
+    """Fit the asked resources into the nodes'.
+
+    Args:
+        asked: by one trial.
+        nodes: the `Resources` of each living node, as `ray.nodes()` has them; a trial never spans two.
+        trials: how many there are to run.
 
     Raises:
-        ResourceError: the cluster has fewer CPUs or GPUs than one trial takes.
+        ResourceError: no node has what one trial takes.
     """
-    cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
+    cpus, gpus = (max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU"))
     wanted_gpus = min(1.0, gpus) if asked.gpus == "auto" else float(asked.gpus)
     if wanted_gpus > gpus:
         raise ResourceError(
-            f"a trial asks for {wanted_gpus:g} GPU, the cluster has {gpus:g}",
+            f"a trial asks for {wanted_gpus:g} GPU, the cluster has {gpus:g} on a node",
             "set `resources: {gpus: auto}` or start a cluster with GPUs",
         )
     if asked.cpus > cpus:
-        raise ResourceError(f"a trial asks for {asked.cpus} CPUs, the cluster has {cpus:g}", "lower `resources.cpus`")
-    fit = int(min(cpus // asked.cpus, _shares(wanted_gpus, gpus)))
-    return TrialResources(asked.cpus, wanted_gpus, max(1, min(fit, asked.concurrent or fit, trials)))
+        raise ResourceError(
+            f"a trial asks for {asked.cpus} CPUs, the cluster has {cpus:g} on a node", "lower `resources.cpus`"
+        )
+    fit = sum(_fit(node, asked.cpus, wanted_gpus) for node in nodes)
+    if fit == 0:
+        raise ResourceError("no node of the cluster has the CPUs and the GPUs of one trial together", "ask for less")
+    return TrialResources(asked.cpus, wanted_gpus, min(fit, asked.concurrent or fit, trials))
+
+
+def _fit(node: Mapping[str, float], cpus: int, gpus: float) -> int:
+    return int(min(node.get("CPU", 0.0) // cpus, _shares(gpus, node.get("GPU", 0.0))))
 
 
 def _shares(wanted: float, gpus: float) -> float:

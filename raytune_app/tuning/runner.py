@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +22,7 @@ from raytune_app.tuning.resources import TrialResources
 from raytune_app.tuning.scheduler import ConductedScheduler, ConductedStopper
 from raytune_app.tuning.searcher import NumberedSearcher
 from raytune_app.tuning.space import trial_count
-from raytune_app.tuning.trainable import TrialInput, TrialTrainable
+from raytune_app.tuning.trainable import TrialInput, TrialTrainable, make_importable
 
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the event log is ours; CSV and JSON loggers slow the driver
@@ -51,7 +53,7 @@ def run_trials(
     """
     tune_root = folder.storage.full(folder.paths.tune)
     callback = ConductedCallback(conductor, tune_root, "tune", count_parameters)
-    with _environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"):
+    with _environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"), _own_signals():
         tune.Tuner(
             _with_input(trainable, shared, resources),
             tune_config=tune.TuneConfig(
@@ -81,6 +83,20 @@ def _with_input(trainable: type[TrialTrainable], shared: TrialInput, resources: 
 
 def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']:05d}"
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Tune installs handlers for these signals and leaves them; what comes after the trials needs its own again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -132,6 +148,7 @@ def _choose_speed(shared: TrialInput, values: dict[str, Any], resources: TrialRe
     from raytune_app.spec import parse, resolve
     from raytune_app.training.speed import choose_speed
 
+    make_importable(shared.code_paths)
     torch.set_num_threads(shared.cpus)
     device = torch.device("cuda" if shared.uses_gpu else "cpu")
     experiment = parse(shared.experiment)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import ray
 
 from raytune_app.data.arrays import Training
 from raytune_app.data.catalog import load_training
-from raytune_app.errors import StudyError
+from raytune_app.errors import RaytuneError, StudyError
 from raytune_app.models.catalog import build, parameter_count
 from raytune_app.spec import Experiment, parse, resolve
 from raytune_app.spec.reading import merge
@@ -25,7 +27,7 @@ from raytune_app.tuning.resources import TrialResources, allot
 from raytune_app.tuning.runner import measure_speed, run_trials
 from raytune_app.tuning.space import suggest, trial_count
 from raytune_app.tuning.tables import write_trials
-from raytune_app.tuning.trainable import TrialInput
+from raytune_app.tuning.trainable import TrialInput, make_importable
 from raytune_app.tuning.winner import Winner, choose
 
 
@@ -37,6 +39,7 @@ class Prepared:
     data: Training
     resources: TrialResources
     folder: StudyFolder
+    code_paths: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,13 @@ class Outcome:
     winner: Winner | None
 
 
-def prepare(experiment: Experiment, storage: Storage) -> Prepared:
+def prepare(experiment: Experiment, storage: Storage, code_paths: Sequence[str] = ()) -> Prepared:
     """Check the experiment against the data, the network and the connected cluster; then make the study's folder.
+
+    Args:
+        experiment: with its search domains.
+        storage: where the study's folder is made.
+        code_paths: folders from which a user's own network may be imported, here and in the trials.
 
     Raises:
         DataError: the data cannot be read or does not fit the experiment.
@@ -59,15 +67,19 @@ def prepare(experiment: Experiment, storage: Storage) -> Prepared:
         InputError: the network cannot be built.
         StorageError: the study folder cannot be written.
     """
-    resources = allot(experiment.resources, ray.cluster_resources(), trial_count(experiment))
+    make_importable(code_paths)
+    experiment = _with_absolute_path(experiment)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    resources = allot(experiment.resources, nodes, trial_count(experiment))
     data = load_training(experiment.data, experiment.seed)
-    first = resolve(experiment, suggest(experiment, 0))
-    build(first.model, signature_of(first, data), seed=0)
-    check_batch(_with_largest_batch(first, experiment), data)
-    return Prepared(experiment, data, resources, create_study(storage, experiment, data.fingerprint))
+    for variant in _extremes(experiment):
+        build(variant.model, signature_of(variant, data), seed=0)
+        check_batch(variant, data)
+    folder = create_study(storage, experiment, data.fingerprint)
+    return Prepared(experiment, data, resources, folder, tuple(code_paths))
 
 
-def tune(prepared: Prepared, observers: Sequence[Observer] = (), code_paths: Sequence[str] = ()) -> Outcome:
+def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
     """Run the trials and choose the winner; Ctrl-C ends early with what there is.
 
     Raises:
@@ -78,17 +90,21 @@ def tune(prepared: Prepared, observers: Sequence[Observer] = (), code_paths: Seq
     log.append("study_started", study=folder.study, trials=trial_count(experiment), epochs=experiment.train.epochs)
     conductor = Conductor(experiment, log)
     try:
-        _run(prepared, conductor, tuple(code_paths))
+        _run(prepared, conductor)
+    except KeyboardInterrupt:
+        outcome = _conclude(prepared, conductor, log)  # before Tune took Ctrl-C over: an interruption like any other
     except BaseException as error:
-        _end(folder, log, StudyState.FAILED, f"{type(error).__name__}: {error}")
+        with suppress(RaytuneError):  # a full disk, say, may refuse this too; the first error is the one to show
+            _conclude(prepared, conductor, log, failure=f"{type(error).__name__}: {error}")
         raise
-    outcome = _conclude(prepared, conductor, log)
+    else:
+        outcome = _conclude(prepared, conductor, log)
     if outcome.winner is None and outcome.state is not StudyState.STOPPED:
         raise StudyError(f"study {folder.study} has no winner: {_why(outcome.view)}", f"look into {folder.location}")
     return outcome
 
 
-def _run(prepared: Prepared, conductor: Conductor, code_paths: tuple[str, ...]) -> None:
+def _run(prepared: Prepared, conductor: Conductor) -> None:
     experiment, resources = prepared.experiment, prepared.resources
     shared = TrialInput(
         experiment=experiment.to_dict(),
@@ -96,7 +112,7 @@ def _run(prepared: Prepared, conductor: Conductor, code_paths: tuple[str, ...]) 
         speed=Speed(),
         cpus=resources.cpus,
         uses_gpu=resources.gpus > 0,
-        code_paths=code_paths,
+        code_paths=prepared.code_paths,
     )
     if experiment.train.speed == "auto":
         choice = measure_speed(shared, suggest(experiment, 0), resources)
@@ -105,25 +121,26 @@ def _run(prepared: Prepared, conductor: Conductor, code_paths: tuple[str, ...]) 
     run_trials(experiment, shared, prepared.folder, conductor, resources, lambda values: _parameters(prepared, values))
 
 
-def _conclude(prepared: Prepared, conductor: Conductor, log: EventLog) -> Outcome:
+def _conclude(prepared: Prepared, conductor: Conductor, log: EventLog, failure: str | None = None) -> Outcome:
+    """Choose the winner of what there is and write the study down as ended."""
     folder, experiment = prepared.folder, prepared.experiment
     view = StudyView.of(read_events(folder.storage, folder.paths))
-    for trial in view.trials.values():
-        if trial.state is TrialState.RUNNING:
-            conductor.ended(trial.number)
-    whole = len(view.trials) == view.planned_trials and all(
-        t.state is not TrialState.RUNNING for t in view.trials.values()
-    )
-    reason = conductor.stop_reason or (None if whole else "interrupted")
+    running = [trial.number for trial in view.trials.values() if trial.state is TrialState.RUNNING]
+    for number in running:
+        conductor.ended(number)
     view = StudyView.of(read_events(folder.storage, folder.paths))
+    whole = not running and len(view.trials) == view.planned_trials
     winner = choose(view, experiment.objective)
-    finished = whole or conductor.stop_reason is not None
-    state = (StudyState.FINISHED if winner else StudyState.FAILED) if finished else StudyState.STOPPED
-    _end(folder, log, state, reason)
-    write_trials(folder, view, experiment.objective)
+    reason = failure or conductor.stop_reason or (None if whole else "interrupted")
+    if reason == "interrupted":
+        state = StudyState.STOPPED
+    else:
+        state = StudyState.FINISHED if winner and not failure else StudyState.FAILED
     if winner:
         write_winner(folder, experiment, winner)
-    return Outcome(folder, state, reason, view, winner)
+    write_trials(folder, view, experiment.objective)
+    _end(folder, log, state, reason)
+    return Outcome(folder, state, reason, StudyView.of(read_events(folder.storage, folder.paths)), winner)
 
 
 def write_winner(
@@ -150,15 +167,30 @@ def _end(folder: StudyFolder, log: EventLog, state: StudyState, reason: str | No
     folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def _with_largest_batch(first: Experiment, experiment: Experiment) -> Experiment:
-    """The first trial's experiment with the largest batch that the search may draw."""
-    domain = experiment.domains().get("train.batch_size")
-    return parse(merge(first.to_dict(), {"train.batch_size": int(max(domain.edges()))})) if domain else first
+def _extremes(experiment: Experiment) -> Iterator[Experiment]:
+    """The first trial's experiment, then with each search domain of shape or batch at each of its edges in turn."""
+    first = suggest(experiment, 0)
+    yield resolve(experiment, first)
+    for path, domain in experiment.domains().items():
+        if path.startswith("model.") or path == "train.batch_size":
+            for edge in domain.edges():
+                yield resolve(experiment, {**first, path: edge})
+
+
+def _with_absolute_path(experiment: Experiment) -> Experiment:
+    """A study must find its data again from any folder."""
+    if experiment.data.path is None:
+        return experiment
+    path = str(Path(experiment.data.path).expanduser().absolute())
+    return parse(merge(experiment.to_dict(), {"data.path": path}))
 
 
 def _parameters(prepared: Prepared, values: dict[str, Any]) -> int | None:
     experiment = resolve(prepared.experiment, values)
-    return parameter_count(build(experiment.model, signature_of(experiment, prepared.data), seed=0))
+    try:
+        return parameter_count(build(experiment.model, signature_of(experiment, prepared.data), seed=0))
+    except RaytuneError:
+        return None  # the trial itself will say why
 
 
 def _why(view: StudyView) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -15,13 +16,23 @@ from raytune_app.tuning.folder import StudyFolder
 
 def write_trials(folder: StudyFolder, view: StudyView, objective: ObjectiveSpec) -> None:
     """Write the table; columns: trial, state, epochs, best_epoch, the metric, parameters, error, then `config.*`."""
-    rows = [_row(trial, objective) for trial in view.trials.values()]
+    mixed = _mixed(view)
+    rows = [_row(trial, objective, mixed) for trial in view.trials.values()]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), buffer)
     folder.storage.write(folder.paths.trials, buffer.getvalue())
 
 
-def _row(trial: TrialView, objective: ObjectiveSpec) -> dict[str, Any]:
+def _mixed(view: StudyView) -> set[str]:
+    """Settings whose values differ in type, such as `choice: [auto, 64]`: a column of JSON texts."""
+    types: dict[str, set[type]] = {}
+    for trial in view.trials.values():
+        for path, value in trial.config.items():
+            types.setdefault(path, set()).add(type(value))
+    return {path for path, found in types.items() if len(found - {type(None)}) > 1}
+
+
+def _row(trial: TrialView, objective: ObjectiveSpec, mixed: set[str]) -> dict[str, Any]:
     best = trial.best(objective.metric, objective.sign)
     return {
         "trial": trial.number,
@@ -31,5 +42,6 @@ def _row(trial: TrialView, objective: ObjectiveSpec) -> dict[str, Any]:
         objective.metric.value: best[objective.metric] if best else None,
         "parameters": trial.parameters,
         "error": trial.error,
-        **{f"config.{path}": value for path, value in trial.config.items()},
+        **{f"config.{path}": value for path, value in trial.config.items() if path not in mixed},
+        **{f"config.{path}": json.dumps(value) for path, value in trial.config.items() if path in mixed},
     }

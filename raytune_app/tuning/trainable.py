@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ class TrialInput:
     code_paths: tuple[str, ...] = ()
 
 
+def make_importable(paths: Sequence[str]) -> None:
+    """Let a user's own modules be found in these folders, after everything else."""
+    sys.path.extend(path for path in paths if path not in sys.path)
+
+
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     """Trains the configuration {"number": n, "values": {...}}."""
 
@@ -45,7 +51,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     _best: float
 
     def setup(self, config: dict[str, Any], shared: TrialInput) -> None:
-        sys.path.extend(path for path in shared.code_paths if path not in sys.path)
+        make_importable(shared.code_paths)
         torch.set_num_threads(shared.cpus)
         self._shared = shared
         self._experiment = parse(shared.experiment)

@@ -22,14 +22,23 @@ from raytune_app.tuning.resources import TrialResources, allot
     ],
 )
 def test_trials_are_packed(asked: dict[str, Any], cluster: dict[str, float], given: TrialResources) -> None:
-    assert allot(ResourcesSpec.model_validate(asked), cluster, trials=100) == given
+    assert allot(ResourcesSpec.model_validate(asked), [cluster], trials=100) == given
 
 
 def test_no_more_slots_than_trials() -> None:
-    assert allot(ResourcesSpec(), {"CPU": 8}, trials=3).slots == 3
+    assert allot(ResourcesSpec(), [{"CPU": 8}], trials=3).slots == 3
 
 
 @pytest.mark.parametrize("asked", [{"gpus": 1}, {"gpus": 0.1}, {"cpus": 9}])
 def test_too_much_is_refused_with_what_there_is(asked: dict[str, Any]) -> None:
     with pytest.raises(ResourceError, match="the cluster has"):
-        allot(ResourcesSpec.model_validate(asked), {"CPU": 8}, trials=1)
+        allot(ResourcesSpec.model_validate(asked), [{"CPU": 8}], trials=1)
+
+
+def test_a_trial_never_spans_two_nodes() -> None:
+    nodes = [{"CPU": 4, "GPU": 1}, {"CPU": 4, "GPU": 1}]
+    assert allot(ResourcesSpec.model_validate({"gpus": 0.5, "cpus": 3}), nodes, trials=9).slots == 2
+    with pytest.raises(ResourceError, match="the cluster has 1 on a node"):
+        allot(ResourcesSpec.model_validate({"gpus": 2}), nodes, trials=9)
+    with pytest.raises(ResourceError, match="together"):
+        allot(ResourcesSpec.model_validate({"gpus": 1}), [{"CPU": 4}, {"CPU": 0, "GPU": 1}], trials=9)

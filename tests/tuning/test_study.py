@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from raytune_app.errors import InputError, ResourceError, StudyError
+from raytune_app.errors import InputError, ResourceError, StorageError, StudyError
 from raytune_app.spec import Experiment, parse
 from raytune_app.storage import Storage
 from raytune_app.tuning.events import StudyState, TrialState, read_events
@@ -35,7 +35,7 @@ def _experiment(**changes: Any) -> Experiment:
 def _run(experiment: Experiment, storage: Storage, code_paths: tuple[str, ...] = ()) -> "Outcome":
     from raytune_app.tuning import study
 
-    return study.tune(study.prepare(experiment, storage), code_paths=code_paths)
+    return study.tune(study.prepare(experiment, storage, code_paths))
 
 
 def test_same_seed_same_study(ray_cluster: "Cluster", storage: Storage) -> None:
@@ -44,6 +44,48 @@ def test_same_seed_same_study(ray_cluster: "Cluster", storage: Storage) -> None:
     assert logs[0] == logs[1]
     assert len([event for event in logs[0] if event["event"] == "epoch"]) >= 3
     assert first.winner == second.winner is not None
+
+
+def test_at_two_slots_equal_trials_report_equal_epochs(ray_cluster: "Cluster", storage: Storage) -> None:
+    """Which trials ASHA stops then depends on who reports first; what each of them reports does not."""
+    first, second = (_run(_experiment(resources={"concurrent": 2}), storage) for _ in range(2))
+    shared = 0
+    for number, trial in first.view.trials.items():
+        other = second.view.trials[number]
+        assert trial.config == other.config
+        for row, twin in zip(trial.epochs, other.epochs, strict=False):
+            assert (row["loss"], row["accuracy"]) == (twin["loss"], twin["accuracy"])
+            shared += 1
+    assert shared >= 3
+
+
+def test_an_interruption_before_the_first_trial_leaves_a_stopped_study(
+    ray_cluster: "Cluster", storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raytune_app.tuning import study
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_trials", interrupted)
+    outcome = _run(_experiment(), storage)
+    assert (outcome.state, outcome.reason) == (StudyState.STOPPED, "interrupted")
+
+
+def test_an_error_in_the_middle_keeps_the_winner_so_far(
+    ray_cluster: "Cluster", storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raytune_app.tuning.callback import ConductedCallback
+
+    def full_disk(*arguments: object, **information: object) -> None:
+        raise StorageError("no space left on device")
+
+    monkeypatch.setattr(ConductedCallback, "on_trial_complete", full_disk)
+    with pytest.raises(Exception, match="no space left"):
+        _run(_experiment(), storage)
+    (name,) = storage.folders("studies")
+    assert storage.read_json(f"studies/{name}/study.json")["state"] == "failed"
+    assert storage.read_json(f"studies/{name}/winner.json")["score"] > 0.2
 
 
 def _without_times(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -95,10 +137,8 @@ def test_a_study_whose_trials_all_fail_says_why(ray_cluster: "Cluster", storage:
         "        return self.out(x.flatten(1))\n"
     )
     experiment = _experiment(model={"name": "custom", "factory": "faulty_net:Net"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(tmp_path))
-        with pytest.raises(StudyError, match="the net is torn"):
-            _run(experiment, storage, (str(tmp_path),))
+    with pytest.raises(StudyError, match="the net is torn"):
+        _run(experiment, storage, (str(tmp_path),))
     (name,) = storage.folders("studies")
     assert storage.read_json(f"studies/{name}/study.json")["state"] == "failed"
 
@@ -116,7 +156,7 @@ def test_more_gpus_than_there_are_is_refused_before_anything_is_written(
     [
         {"train": {"batch_size": {"choice": [10, 5000]}, "epochs": 3}},
         {"model": {"name": "custom", "factory": "no_such_module:net"}},
-        {"model": {"name": "conv_net", "blocks": 5, "width": 8}, "data": {"name": "mnist", "image_size": 8}},
+        {"model": {"name": "conv_net", "blocks": {"randint": [1, 6]}, "width": 8}},
     ],
     ids=["batch larger than the data", "no such module", "too small for five poolings"],
 )
