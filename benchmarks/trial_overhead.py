@@ -121,9 +121,7 @@ def main() -> None:
         ):
             wall_s = run(trials, f"{folder}/{run.__name__}")
             floor_s = trials / SLOTS
-            print(
-                f"{name:<20} {trials:>3} trials  {wall_s:6.1f} s  {wall_s / floor_s:5.2f} times the {floor_s:.0f} s floor"
-            )
+            print(f"{name:<20} {trials:>3} trials {wall_s:6.1f} s, {wall_s / floor_s:5.2f} times {floor_s:.0f} s")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,10 +71,13 @@ class Cluster:
             return
         self._connected = False
         started = _with_descendants(self._roots)
-        ray.shutdown()
-        _end(started)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        with _undisturbed():
+            try:
+                ray.shutdown()
+            finally:
+                _end(started)
+                if self._folder is not None:
+                    shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -218,6 +223,20 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C must not leave half of the processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _new_children(before: set[psutil.Process]) -> list[psutil.Process]:

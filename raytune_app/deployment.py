@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from raytune_app.cluster import Cluster
 from raytune_app.endpoint import Endpoint
-from raytune_app.errors import EndpointError, InputError, NotFoundError, NotReadyError
+from raytune_app.errors import EndpointError, InputError, NotFoundError, NotReadyError, ResourceError
 from raytune_app.registry import Registry
 from raytune_app.storage import Storage
 
@@ -27,7 +27,8 @@ IMPORT_PATH = "serving.app:build"
 READY_DEADLINE_S = 180.0
 POLL_S = 0.1
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # what a user may ask for, never the default
+MAX_PORT = 65_535
+EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # what a user may ask for, never the default
 WAITING = 1024
 """Requests inside a replica at once; each is small, and a batch takes 64 of them."""
 
@@ -202,19 +203,28 @@ def deploy(
         progress: called with a few words whenever the state changes.
 
     Raises:
-        InputError: the port is taken, or this cluster's Serve runs other applications.
+        InputError: the port is taken, or this cluster's Serve runs an application already.
+        ResourceError: the embedded cluster has fewer CPUs.
         NotFoundError, CorruptModelError: a version is missing or damaged; nothing was started.
         EndpointError: it did not become ready; says why, as far as the replica told.
     """
     deployment = Deployment(cluster, Plan(models, Storage(storage_uri).uri, host, port, replicas, cpus))
+    if cluster.embedded and replicas * cpus > cluster.cpus:
+        raise ResourceError(
+            f"{replicas} replicas of {cpus} CPUs do not fit into {cluster.cpus:g}", "lower --replicas or --cpus"
+        )
     _check_place(cluster, host, port)
     deployment.start(deadline_s, progress)
     return deployment
 
 
 def check_port(port: int, host: str = LOOPBACK) -> None:
-    """Raises InputError if something listens there: HAProxy would share the port silently."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    """Raises InputError if this is no place to listen, or something listens there: HAProxy would share it silently."""
+    if not 1 <= port <= MAX_PORT:
+        raise InputError(f"port {port} does not exist", f"choose one from 1 to {MAX_PORT} with --port")
+    if not host or ":" in host:
+        raise InputError(f"host {host!r} is not an IPv4 address or a name", "127.0.0.1 is this machine only")
+    with socket.socket(socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -227,15 +237,12 @@ def check_port(port: int, host: str = LOOPBACK) -> None:
 
 
 def _check_place(cluster: Cluster, host: str, port: int) -> None:
-    """A free port, or a Serve that is ours already."""
-    running = set(_client(cluster).get_serve_details()["applications"])
-    if others := running - {APPLICATION}:
-        names = ", ".join(sorted(others))
+    """A free port, and a Serve that runs nothing: to start would replace what others use."""
+    if running := sorted(_client(cluster).get_serve_details()["applications"]):
         raise InputError(
-            f"Serve on this cluster runs other applications: {names}", "use another cluster, or delete them"
+            f"Serve on this cluster runs already: {', '.join(running)}", "stop that first, or use another cluster"
         )
-    if not running:
-        check_port(port, host)
+    check_port(port, host)
 
 
 def _verify(plan: Plan) -> None:

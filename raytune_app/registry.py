@@ -22,12 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from raytune_app import aliases
+from raytune_app.aliases import CHAMPION
 from raytune_app.errors import CorruptModelError, InputError, NotFoundError, StorageError
-from raytune_app.names import check_name
+from raytune_app.names import check_name, is_name
 from raytune_app.storage import Storage
 
 SCHEMA_VERSION = 1
-CHAMPION = "champion"
+MAX_DIGITS = 10  # of a version
 MODEL, WEIGHTS, GOLDEN, CARD = "model.json", "weights.safetensors", "golden.safetensors", "MODEL_CARD.md"
 MANIFEST = "manifest.json"
 FILES = (MODEL, WEIGHTS, GOLDEN, CARD)
@@ -123,7 +125,7 @@ class Registry:
 
     def models(self) -> list[str]:
         """Names that have at least one version, sorted."""
-        return [name for name in self.storage.folders("models") if self.versions(name)]
+        return [name for name in self.storage.folders("models") if is_name(name) and self.versions(name)]
 
     def versions(self, name: str) -> list[int]:
         """Numbers of the complete versions, ascending; empty if there is no such model."""
@@ -142,16 +144,18 @@ class Registry:
         versions = self.versions(name)
         if not versions:
             raise NotFoundError(f"no model {name!r} in {self.storage.uri}", _choice("models", self.models()))
-        aliases = self.aliases(name)
-        version = int(tag) if tag.isdecimal() else aliases.get(tag or CHAMPION, None if tag else versions[-1])
+        if tag.isdecimal():
+            version = int(tag) if len(tag) < MAX_DIGITS else None
+        else:
+            version = self.aliases(name).get(tag or CHAMPION, None if tag else versions[-1])
         if version not in versions:
-            known = _choice("versions", [*map(str, versions), *aliases])
+            known = _choice("versions", [*map(str, versions), *self.aliases(name)])
             raise NotFoundError(f"model {name!r} has no version or alias {tag or version!r}", known)
         return ModelVersion(self.storage, name, version, self._model(name, version))
 
     def aliases(self, name: str) -> dict[str, int]:
         """The version each alias points to now."""
-        return {alias: stack[-1] for alias, stack in self._stacks(name).items()}
+        return {alias: stack[-1] for alias, stack in aliases.stacks(self.storage, name).items()}
 
     def promote(self, name: str, version: int, alias: str = CHAMPION) -> None:
         """Point `alias` to `version`, after checking the version's integrity.
@@ -165,7 +169,7 @@ class Registry:
             raise InputError(f"alias {alias!r} looks like a version", "choose a name with a letter, such as champion")
         self.find(f"{name}@{version}").verify()
         if self.aliases(name).get(alias) != version:
-            self._log(name, alias, "promote", version)
+            aliases.log(self.storage, name, alias, aliases.PROMOTE, version)
 
     def rollback(self, name: str, alias: str = CHAMPION) -> int:
         """Undo the last promotion of `alias` and return the version it points to again.
@@ -175,39 +179,18 @@ class Registry:
             CorruptModelError: the earlier version does not match its manifest.
         """
         self.find(name)
-        stack = self._stacks(name).get(alias, [])
+        stack = aliases.stacks(self.storage, name).get(alias, [])
         if len(stack) < 2:
             raise NotFoundError(
                 f"alias {alias!r} of {name!r} has no earlier version", f"use: raytune promote {name}@VERSION"
             )
         self.find(f"{name}@{stack[-2]}").verify()
-        self._log(name, alias, "rollback", stack[-2])
+        aliases.log(self.storage, name, alias, aliases.ROLLBACK, stack[-2])
         return stack[-2]
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """Every promotion and rollback, oldest first: `at` (UTC), `alias`, `action`, `version`."""
-        path = _aliases(name)
-        lines = self.storage.read_text(path).splitlines() if self.storage.exists(path) else []
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise StorageError(
-                f"{self.storage.location(path)} is damaged: {error}", "repair or delete the line"
-            ) from error
-
-    def _stacks(self, name: str) -> dict[str, list[int]]:
-        stacks: dict[str, list[int]] = {}
-        for event in self.history(name):
-            stack = stacks.setdefault(event["alias"], [])
-            if event["action"] == "promote":
-                stack.append(event["version"])
-            elif len(stack) > 1:
-                stack.pop()
-        return stacks
-
-    def _log(self, name: str, alias: str, action: str, version: int) -> None:
-        event = {"at": _now(), "alias": alias, "action": action, "version": version}
-        self.storage.append(_aliases(name), json.dumps(event))
+        return aliases.history(self.storage, name)
 
     def _model(self, name: str, version: int) -> dict[str, Any]:
         path = f"{_folder(name, version)}/{MODEL}"
@@ -263,10 +246,6 @@ class Registry:
 
 def _folder(name: str, version: int) -> str:
     return f"models/{name}/{version}"
-
-
-def _aliases(name: str) -> str:
-    return f"models/{check_name(name, 'model')}/aliases.jsonl"
 
 
 def _files(name: str, version: int, draft: Draft) -> dict[str, bytes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,12 @@ from serving.protocol import (
 OCTETS = "application/octet-stream"
 CURL_DEFAULT = "application/x-www-form-urlencoded"
 """What `curl --data-binary @digit.png` claims unasked; read as octets."""
+INLINE_BYTES = 4096
+"""A body up to this size is read in the event loop: a thread would cost more than it frees."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 PICTURES = ("image/png", "image/jpeg", OCTETS, CURL_DEFAULT)
 
 
@@ -106,7 +114,7 @@ class DataPlane:
         """The protocol's answer to its request. Raises InputError, TooLargeError, NotFoundError, NotReadyError."""
         resident = self._find(name, version)
         model = resident.model
-        request = read_infer(body, model.shape)
+        request = await _aside(len(body), read_infer, body, model.shape)
         probabilities = await _probabilities(resident, request.pixels)
         return infer_answer(request, model.name, model.version, model.labels, probabilities)
 
@@ -118,7 +126,7 @@ class DataPlane:
         """
         resident = self._find(name, version)
         model = resident.model
-        pixels = _read_picture(media, body, model.shape)
+        pixels = await _aside(len(body), _read_picture, media, body, model.shape)
         probabilities = await resident.batcher.submit(pixels)
         return classify_answer(model.name, model.version, model.labels, probabilities)
 
@@ -134,6 +142,13 @@ class DataPlane:
             known = ", ".join(self._residents) or "none"
             raise NotFoundError(f"no model {name[:64]!r} here", f"models here are: {known}")
         raise NotFoundError(f"model {name!r} does not serve that version", f"it serves {resident.model.version}")
+
+
+async def _aside(body_bytes: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Read a small body here and a large one in a thread: health checks share this event loop."""
+    if body_bytes <= INLINE_BYTES:
+        return read(*args, **kwargs)
+    return await asyncio.to_thread(read, *args, **kwargs)
 
 
 async def _probabilities(resident: Resident, pixels: Pixels) -> NDArray[np.float32]:
@@ -155,11 +170,6 @@ def _read_picture(media: str, body: bytes, shape: Shape) -> NDArray[np.uint8]:
     try:
         return decode(body, shape)
     except InputError:
-        if len(body) != math.prod(shape):
+        if len(body) != math.prod(shape) or media not in (OCTETS, CURL_DEFAULT):
             raise
         return read_raw(body, shape)  # raw pixels that happen to begin like a file
-
-
-def public_reason(error: Exception, location: str) -> str:
-    """An error's message without the place where models are stored."""
-    return str(error).replace(location, "").lstrip("/")

@@ -27,6 +27,9 @@ from serving.protocol import Pixels, Shape
 CHUNK = 128
 """Pictures in one forward pass: more needs memory and gains nothing."""
 
+MAX_TOLERANCE = 1e-3
+"""A version may not allow itself more: it could then be another model's outputs."""
+
 REMEDY = "restore the version from a copy, or promote another version"
 
 
@@ -67,6 +70,7 @@ class Predictor:
             shape = _shape(model)
             golden = load_arrays(files[GOLDEN])
             inputs, expected, tolerance = golden["inputs"], golden["probabilities"], float(model["golden_tolerance"])
+            _check_golden(inputs, expected, tolerance, shape, len(classifier.signature.classes))
         except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             reason = str(error).partition("\n")[0]
             raise CorruptModelError(f"{found.location} cannot be rebuilt: {reason}", REMEDY) from error
@@ -76,6 +80,18 @@ class Predictor:
     def predict(self, images: Pixels) -> NDArray[np.float32]:
         """Probabilities float32 [N, K] of raw pixels [N, C, H, W], 0 to 255."""
         return _probabilities(self._classifier, images)
+
+
+def _check_golden(
+    inputs: NDArray[np.uint8], expected: NDArray[np.float32], tolerance: float, shape: Shape, classes: int
+) -> None:
+    """Raises ValueError for golden samples that would prove nothing."""
+    if not 0 <= tolerance <= MAX_TOLERANCE:
+        raise ValueError(f"golden_tolerance {tolerance} is not between 0 and {MAX_TOLERANCE}")
+    if not len(inputs) or inputs.dtype != np.uint8 or inputs.shape[1:] != shape:
+        raise ValueError(f"golden inputs {inputs.dtype} {inputs.shape} are not pictures of shape {shape}")
+    if expected.shape != (len(inputs), classes):
+        raise ValueError(f"golden probabilities {expected.shape} are not those of {len(inputs)} pictures")
 
 
 def _rebuild(model: dict[str, Any], weights: bytes) -> Classifier:

@@ -48,25 +48,25 @@ class Replica:
         """Let the wanted versions answer; each is loaded beside the one that answers, then takes its place.
 
         A version that cannot be loaded is refused and the one before it keeps answering: raising here would make
-        Serve replace a healthy replica. With nothing before it there is nothing to keep, so then it raises.
+        Serve replace a healthy replica. If no model at all answers there is nothing to keep, so then it raises.
         """
         self.plane.forget_refusals()
-        for name, version in config.models.items():
-            if self.plane.versions().get(name) != version:
-                await self._load(name, version)
+        wanted = [item for item in config.models.items() if self.plane.versions().get(item[0]) != item[1]]
+        faults = [fault for name, version in wanted if (fault := await self._load(name, version)) is not None]
         for name in self.plane.versions().keys() - config.models.keys():
             self.plane.retire(name)
+        if not self.plane.versions() and faults:
+            raise faults[0]
 
-    async def _load(self, name: str, version: int) -> None:
+    async def _load(self, name: str, version: int) -> Exception | None:
         try:
             predictor = await asyncio.to_thread(_predictor, self._storage, name, version)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a version may be broken in any way; it is refused, and says why
             _log.exception("%s@%d refused", name, version)
-            if name not in self.plane.versions():
-                raise
             self.plane.refuse(name, version, _reason(error, self._storage))
-            return
+            return error
         self.plane.serve(predictor)
+        return None
 
 
 def _predictor(storage: str, name: str, version: int) -> Predictor:

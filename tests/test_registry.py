@@ -191,3 +191,20 @@ def test_a_corrupt_version_is_not_exported(registry: Registry, tmp_path: Path) -
     with pytest.raises(CorruptModelError):
         registry.find("mnist").export(tmp_path / "out")
     assert list(tmp_path.glob("*out*")) == []
+
+
+def test_a_stray_folder_and_a_torn_alias_line_disturb_nobody(registry: Registry) -> None:
+    registry.register("mnist", DRAFT)
+    registry.promote("mnist", 1)
+    registry.storage.write("models/Backup/1/file", b"stray")
+    for line in ('{"alias": "cham', "{}", "[1]"):
+        registry.storage.append("models/mnist/aliases.jsonl", line)
+    assert registry.models() == ["mnist"]
+    assert registry.find("mnist").version == registry.find("mnist@1").version == 1
+    assert registry.aliases("mnist") == {"champion": 1}
+
+
+def test_a_version_number_of_thousands_of_digits_is_not_found(registry: Registry) -> None:
+    registry.register("mnist", DRAFT)
+    with pytest.raises(NotFoundError):
+        registry.find("mnist@" + "9" * 5000)

@@ -6,12 +6,13 @@ import signal
 import threading
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def terminate_as_interrupt() -> None:
-    """From now on SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that every `with` is left properly."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """From now on SIGTERM, and SIGHUP of a closed terminal, raise KeyboardInterrupt, so that every `with` is left."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
 
 
 def wait_for_interrupt() -> None:

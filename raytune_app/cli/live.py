@@ -118,7 +118,7 @@ def _ordered(view: StudyView, objective: ObjectiveSpec) -> list[TrialView]:
             trial.number,
         )
 
-    return sorted(list(view.trials.values()), key=key)
+    return sorted(view.trials.values(), key=key)
 
 
 def _cells(trial: TrialView, objective: ObjectiveSpec, mark: str) -> tuple[str, ...]:

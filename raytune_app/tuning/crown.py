@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 
 from raytune_app.data.arrays import Training
@@ -32,6 +34,8 @@ class Champion:
     classifier: Classifier
     experiment: Experiment
     test: dict[str, Any]
+    predictions: NDArray[np.int64]
+    """The index of the answered label of each test picture, in the test part's order."""
 
 
 def crown(folder: StudyFolder, experiment: Experiment, winner: Winner, data: Training) -> Champion:
@@ -45,4 +49,4 @@ def crown(folder: StudyFolder, experiment: Experiment, winner: Winner, data: Tra
     predictions = predict(classifier, test.images, device=torch.device("cpu")).argmax(axis=1)
     table = confusion(test.labels, predictions, len(data.classes))
     scores = report_scores(table, data.classes, seed=experiment.seed)
-    return Champion(winner, classifier, resolved, {**scores, "labels": list(data.classes)})
+    return Champion(winner, classifier, resolved, {**scores, "labels": list(data.classes)}, predictions)

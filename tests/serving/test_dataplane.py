@@ -152,3 +152,11 @@ def test_models_do_not_answer_for_each_other(plane: DataPlane) -> None:
 def test_a_version_that_cannot_be_is_not_found(plane: DataPlane, version: str) -> None:
     with pytest.raises(NotFoundError):
         plane.model_metadata("light", version)
+
+
+def test_a_truncated_file_is_never_taken_for_raw_pixels(plane: DataPlane) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4)).save(buffer, "PNG")
+    cut = buffer.getvalue()[: np.prod(SHAPE)]
+    with pytest.raises(InputError):
+        asyncio.run(plane.classify("light", None, "image/png", cut))

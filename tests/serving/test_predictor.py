@@ -92,3 +92,21 @@ def test_weights_that_are_not_safetensors_are_refused(registry: Registry, make_d
 def test_a_version_that_is_not_there_is_not_found(registry: Registry) -> None:
     with pytest.raises(NotFoundError):
         Predictor.load(registry.storage.uri, "mnist", 1)
+
+
+@pytest.mark.parametrize("fault", ["tolerance", "empty", "shape", "classes"])
+def test_golden_samples_that_would_prove_nothing_are_refused(
+    registry: Registry, make_draft: MakeDraft, fault: str
+) -> None:
+    draft = make_draft()
+    golden, model = load(draft.golden), dict(draft.model)
+    if fault == "tolerance":
+        model["golden_tolerance"] = 2.0
+    elif fault == "empty":
+        golden = {name: array[:0] for name, array in golden.items()}
+    elif fault == "shape":
+        model["inputs"] = [1, 32, 32]
+    else:
+        golden["probabilities"] = np.ascontiguousarray(golden["probabilities"][:, :9])
+    with pytest.raises(CorruptModelError, match="cannot be rebuilt: golden"):
+        loaded(registry, replace(draft, golden=save(golden), model=model))

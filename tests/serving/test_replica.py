@@ -75,3 +75,14 @@ def test_a_model_that_is_no_longer_wanted_is_gone(replica: Replica, registry: Re
 def test_a_configuration_that_is_not_one_is_refused(config: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         UserConfig.model_validate(config)
+
+
+def test_one_bad_model_does_not_take_down_a_good_one(
+    replica: Replica, registry: Registry, make_draft: MakeDraft
+) -> None:
+    registry.register("good", make_draft())
+    asyncio.run(replica.change(UserConfig(models={"good": 1})))
+    asyncio.run(replica.change(UserConfig(models={"good": 1, "missing": 7})))
+    assert replica.plane.versions() == {"good": 1}
+    with pytest.raises(NotReadyError):
+        replica.plane.model_ready("missing", None)
