@@ -225,7 +225,8 @@ class RegisterSpec(Section):
 class Experiment(Section):
     """A whole experiment file."""
 
-    name: Name
+    name: Annotated[Name, Field(max_length=40)]
+    """A study's id adds day, time and four digits to it, and has to be a safe name too."""
     seed: Annotated[Integer, Field(ge=0, lt=2**31)] = 0
     data: DataSpec
     model: ModelSpec
