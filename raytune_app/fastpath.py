@@ -30,6 +30,17 @@ PORTS = (
 )
 """Fixed by default, and HAProxy shares a port silently: two clusters on one machine would answer for each other."""
 
+PRIVATE = {
+    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
+    "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
+    "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": "metrics.sock",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": "state",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
+}
+"""By default all lie in one folder of /tmp that belongs to the machine's first user and is never emptied."""
+MAX_FOLDER = 30
+"""Characters of a folder in which a socket's name, with what Ray and HAProxy add to it, still fits the system's 107."""
+
 _WRAPPER = """#!/bin/sh
 # Ray's template binds HAProxy's statistics and metrics to every interface, opens its control socket to every user, and
 # lets a client choose Serve's timeout. Nobody waits on a disconnect here: an answer takes less than noticing would.
@@ -49,6 +60,8 @@ def environment(folder: Path) -> dict[str, str]:
     """Serve's variables for a cluster of this machine alone; `folder` is private and outlives the cluster."""
     wrapper = _haproxy_on_loopback(folder)
     values = {**FAST_SERVE, **QUICK_STOP, **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))}
+    if len(str(folder)) <= MAX_FOLDER:
+        values |= {name: str(folder / file) for name, file in PRIVATE.items()}
     if wrapper is not None:
         values["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(wrapper)
     return {name: value for name, value in values.items() if name not in os.environ}
