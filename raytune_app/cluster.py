@@ -71,7 +71,7 @@ class Cluster:
             return
         self._connected = False
         started = _with_descendants(self._roots)
-        with _undisturbed():
+        with _ignoring(signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave half of the processes behind
             try:
                 ray.shutdown()
             finally:
@@ -116,7 +116,8 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
     token_file = _private_token()
     before = set(psutil.Process().children())
     try:
-        with _environment({**environment(folder), "PYTHONPATH": _python_path()}):
+        # A terminal's Ctrl-C reaches Ray's processes too; they must live until we have stopped them in order.
+        with _environment({**environment(folder), "PYTHONPATH": _python_path()}), _ignoring(signal.SIGINT):
             _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
     except BaseException as error:  # Ctrl-C too must leave nothing behind
         _end(_with_descendants(_new_children(before)))
@@ -226,12 +227,12 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C must not leave half of the processes behind."""
+def _ignoring(*numbers: signal.Signals) -> Iterator[None]:
+    """These signals have no effect meanwhile, here and, for good, in the processes that are started meanwhile."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,19 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from raytune_app.tuning.conductor import Conductor
+
+
+def guarded(hook: Callable[..., None]) -> Callable[..., None]:
+    """Hand an error to the Conductor: Ray swallows what some hooks raise, and the study would go on unwritten."""
+
+    @functools.wraps(hook)
+    def run(self: ConductedCallback, *arguments: Any, **information: Any) -> None:
+        try:
+            hook(self, *arguments, **information)
+        except Exception as error:  # noqa: BLE001  # whatever it is, `run_trials` raises it again
+            self.conductor.fail(error)
+
+    return run
 
 
 class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
@@ -29,33 +43,37 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
         tune_folder: str,
         count_parameters: Callable[[dict[str, Any]], int | None],
     ) -> None:
-        self._conductor = conductor
+        self.conductor = conductor
         self._count_parameters = count_parameters
         self._tune_root = tune_root
         self._tune_folder = tune_folder
         self._started: set[int] = set()
 
+    @guarded
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._note_start(trial)
 
+    @guarded
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any
     ) -> None:
         inside = str(checkpoint.path).removeprefix(self._tune_root).lstrip("/")
-        self._conductor.saved(trial.config["number"], trial.last_result["epoch"], f"{self._tune_folder}/{inside}")
+        self.conductor.saved(trial.config["number"], trial.last_result["epoch"], f"{self._tune_folder}/{inside}")
 
+    @guarded
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._conductor.ended(trial.config["number"])
+        self.conductor.ended(trial.config["number"])
 
+    @guarded
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._note_start(trial)  # a trial whose process never came up has had no start
-        self._conductor.ended(trial.config["number"], error=_last_line(trial.error_file))
+        self.conductor.ended(trial.config["number"], error=_last_line(trial.error_file))
 
     def _note_start(self, trial: Trial) -> None:
         number, values = trial.config["number"], trial.config["values"]
         if number not in self._started:
             self._started.add(number)
-            self._conductor.started(number, values, self._count_parameters(values))
+            self.conductor.started(number, values, self._count_parameters(values))
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own cache; the event log is the truth, so nothing of ours goes in."""

@@ -29,6 +29,8 @@ class Conductor:
     experiment: Experiment
     log: EventLog
     clock: Callable[[], float] = time.monotonic
+    fault: Exception | None = None
+    """What went wrong while a report was written down; Ray would swallow it."""
     stop_reason: str | None = None
     """Why the whole study should end now; None while it should go on."""
     _rungs: Rungs | None = field(init=False)
@@ -44,6 +46,12 @@ class Conductor:
 
     def started(self, trial: int, config: Mapping[str, Any], parameters: int | None) -> None:
         self.log.append("trial_started", trial=trial, config=dict(config), parameters=parameters)
+
+    def fail(self, error: Exception) -> None:
+        """End the study now, because of `error`."""
+        self.fault = self.fault or error
+        self.stop_reason = self.stop_reason or "an error"
+        self._saving.clear()
 
     @property
     def may_stop(self) -> bool:

@@ -45,7 +45,8 @@ def run_trials(
 ) -> None:
     """Train until every trial has ended, the budget is spent, or Ctrl-C; all that happened is in the event log.
 
-    Needs a running Ray. Blocks. SIGINT ends the trials gracefully and returns.
+    Needs a running Ray. Blocks. SIGINT ends the trials gracefully and returns. Raises what went wrong in the driver, a
+    StorageError of a full disk, say, after the trials have ended.
 
     Args:
         count_parameters: of the network that a configuration describes; None where it cannot be built.
@@ -74,6 +75,8 @@ def run_trials(
                 verbose=0,
             ),
         ).fit()
+    if conductor.fault is not None:
+        raise conductor.fault
 
 
 def _with_input(trainable: type[TrialTrainable], shared: TrialInput, resources: TrialResources) -> Any:

@@ -22,7 +22,7 @@ def test_ctrl_c_ends_the_study_cleanly_and_its_folder_opens(tmp_path: Path) -> N
     try:
         _wait_for_epochs(tmp_path, process)
         workers = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
         out, err = process.communicate(timeout=DEADLINE_S)
     finally:
         process.kill()
@@ -47,6 +47,7 @@ def _start(arguments: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "raytune_app", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        start_new_session=True,
     )  # fmt: skip
 
 

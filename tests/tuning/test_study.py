@@ -75,13 +75,17 @@ def test_an_interruption_before_the_first_trial_leaves_a_stopped_study(
 def test_an_error_in_the_middle_keeps_the_winner_so_far(
     ray_cluster: "Cluster", storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raytune_app.tuning.callback import ConductedCallback
+    from raytune_app.tuning.conductor import Conductor
 
-    def full_disk(*arguments: object, **information: object) -> None:
-        raise StorageError("no space left on device")
+    ended = Conductor.ended
 
-    monkeypatch.setattr(ConductedCallback, "on_trial_complete", full_disk)
-    with pytest.raises(Exception, match="no space left"):
+    def full_disk(self: Conductor, trial: int, error: str | None = None) -> None:
+        if trial == 1 and self.fault is None:
+            raise StorageError("no space left on device")
+        ended(self, trial, error)
+
+    monkeypatch.setattr(Conductor, "ended", full_disk)
+    with pytest.raises(StorageError, match="no space left"):
         _run(_experiment(), storage)
     (name,) = storage.folders("studies")
     assert storage.read_json(f"studies/{name}/study.json")["state"] == "failed"
