@@ -109,8 +109,9 @@ def _shape(model: dict[str, Any]) -> Shape:
 @torch.inference_mode()
 def _probabilities(classifier: Classifier, images: Pixels) -> NDArray[np.float32]:
     batch = torch.from_numpy(images if images.flags.writeable else images.copy())
-    chunks = [classifier(part).float().softmax(dim=1) for part in torch.split(batch, CHUNK)]
-    return (chunks[0] if len(chunks) == 1 else torch.cat(chunks)).numpy()
+    parts = (batch,) if len(batch) <= CHUNK else torch.split(batch, CHUNK)
+    rows = [classifier(part).float().softmax(dim=1).numpy() for part in parts]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
 def _prove(

@@ -43,4 +43,5 @@ def test_haproxy_keeps_its_front_and_hides_the_rest(tmp_path: Path) -> None:
     assert "stats socket /tmp/x.sock mode 600 level admin expose-fd listeners" in lines
     front = lines[lines.index("frontend http_frontend") :]
     assert "http-request del-header x-request-timeout-seconds" in front
+    assert "http-request set-log-level silent" in front
     assert "http-request set-header x-request-disconnect-disabled ?1" in front

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from raytune_app.data.catalog import load_test
+from raytune_app.deployment import check_port
 from raytune_app.endpoint import Endpoint
 from raytune_app.spec.grammar import DataSpec
 
@@ -76,8 +77,7 @@ def served(study: dict[str, Any], storage: str) -> Iterator[str]:
     assert process.returncode == 0, said
     assert started
     assert not psutil.wait_procs(started, timeout=20)[1], "processes are left behind"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", port))
+    check_port(port)
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
