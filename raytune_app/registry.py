@@ -106,7 +106,7 @@ class Registry:
         self.storage = storage
 
     def register(self, name: str, draft: Draft) -> int:
-        """Store `draft` as the next version of `name` and return its number (1, 2, ...).
+        """Store `draft` as the next version of `name` and return its number (1, 2, ...; one may be skipped).
 
         Raises:
             InputError: the name is not allowed.
@@ -189,7 +189,7 @@ class Registry:
         return stack[-2]
 
     def history(self, name: str) -> list[dict[str, Any]]:
-        """Every promotion and rollback, oldest first: `at` (UTC), `alias`, `action`, `version`."""
+        """See `aliases.history`."""
         return aliases.history(self.storage, name)
 
     def _model(self, name: str, version: int) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class Registry:
     def _claim(self, name: str) -> tuple[int, str]:
         """Take the next number without a lock, on any storage whose listing shows what was written before.
 
-        Of two writers who put their claims into the same folder at least one then sees the other's, and withdraws.
+        Of two writers in one folder at least one sees the other's claim and withdraws; a number may so be skipped.
         """
         token, deadline = f".claim-{secrets.token_hex(8)}", time.monotonic() + CLAIM_DEADLINE_S
         while time.monotonic() < deadline:
