@@ -32,7 +32,7 @@ lint: $(STAMP)
 	@$(BIN)/mypy
 
 bench: $(STAMP)
-	@for name in $(BENCH); do echo "Running benchmarks/$$name.py."; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
+	@failed=""; for name in $(BENCH); do echo "Running benchmarks/$$name.py."; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed="$$failed $$name"; done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 $(STAMP):
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11 or newer, or say which: make PYTHON=/path/to/python3"; exit 1; }

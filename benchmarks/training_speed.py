@@ -26,7 +26,7 @@ from raytune_app.data.arrays import Arrays, Training
 from raytune_app.data.catalog import load_training
 from raytune_app.spec import parse
 from raytune_app.training.run import Run
-from raytune_app.training.speed import choose_speed
+from raytune_app.training.timing import choose_speed
 
 CPU = torch.device("cpu")
 GOAL = 2.5

@@ -14,9 +14,6 @@ import secrets
 import shutil
 import signal
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +22,8 @@ from typing import Any, Self
 import psutil
 
 from raytune_app.errors import InputError, RaytuneError
-from raytune_app.fastpath import environment
+from raytune_app.fastpath import fast_serve
+from raytune_app.process import environment, signals_ignored
 
 AUTH_MODE = "RAY_AUTH_MODE"
 STOP_GRACE_S = 5.0
@@ -71,7 +69,8 @@ class Cluster:
             return
         self._connected = False
         started = _with_descendants(self._roots)
-        with _ignoring(signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave half of the processes behind
+        # A second Ctrl-C must not leave half of the processes behind.
+        with signals_ignored(signal.SIGINT, signal.SIGTERM):
             try:
                 ray.shutdown()
             finally:
@@ -117,7 +116,7 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
     before = set(psutil.Process().children())
     try:
         # A terminal's Ctrl-C reaches Ray's processes too; they must live until we have stopped them in order.
-        with _environment({**environment(folder), "PYTHONPATH": _python_path()}), _ignoring(signal.SIGINT):
+        with environment({**fast_serve(folder), "PYTHONPATH": _python_path()}), signals_ignored(signal.SIGINT):
             _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
     except BaseException as error:  # Ctrl-C too must leave nothing behind
         _end(_with_descendants(_new_children(before)))
@@ -212,32 +211,6 @@ def _python_path() -> str:
     """Workers import this package, `serving` and the user's own models from where this process does."""
     root = str(Path(__file__).resolve().parents[1])
     return os.pathsep.join(dict.fromkeys([root, str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]))
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Variables for the processes started inside, taken back afterwards: Tune's workers must not inherit our taste."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
-
-
-@contextmanager
-def _ignoring(*numbers: signal.Signals) -> Iterator[None]:
-    """These signals have no effect meanwhile, here and, for good, in the processes that are started meanwhile."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _new_children(before: set[psutil.Process]) -> list[psutil.Process]:

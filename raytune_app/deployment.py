@@ -11,6 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -102,7 +103,8 @@ class Deployment:
             self._apply(deadline_s)
         except BaseException:
             self.plan = before
-            self._put()
+            with suppress(EndpointError):  # the first error is the one to show
+                self._put()
             raise
 
     def stop(self) -> None:

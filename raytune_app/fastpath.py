@@ -60,7 +60,7 @@ exec "BINARY" "$@"
 """
 
 
-def environment(folder: Path) -> dict[str, str]:
+def fast_serve(folder: Path) -> dict[str, str]:
     """Serve's variables for a cluster of this machine alone; `folder` is private and outlives the cluster."""
     wrapper = _haproxy_on_loopback(folder)
     values = {**FAST_SERVE, **QUICK_STOP, **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raytune_app.fastpath import FAST_SERVE, PORTS, environment, free_ports
+from raytune_app.fastpath import FAST_SERVE, PORTS, fast_serve, free_ports
 
 TEMPLATE = """global
     stats socket /tmp/x.sock mode 666 level admin expose-fd listeners
@@ -20,19 +20,19 @@ listen stats
 
 def test_a_variable_the_user_has_set_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "0")
-    values = environment(tmp_path)
+    values = fast_serve(tmp_path)
     assert "RAY_SERVE_ENABLE_HA_PROXY" not in values
     assert values["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == FAST_SERVE["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
 
 
 def test_two_clusters_get_different_ports(tmp_path: Path) -> None:
-    ports = [environment(tmp_path)[name] for name in PORTS]
+    ports = [fast_serve(tmp_path)[name] for name in PORTS]
     assert len(set(ports)) == len(PORTS)
     assert len(set(free_ports(20))) == 20
 
 
 def test_haproxy_keeps_its_front_and_hides_the_rest(tmp_path: Path) -> None:
-    wrapper = environment(tmp_path)["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    wrapper = fast_serve(tmp_path)["RAY_SERVE_HAPROXY_BINARY_PATH"]
     config = tmp_path / "haproxy.cfg"
     config.write_text(TEMPLATE)
     started = subprocess.run([wrapper, "-f", str(config), "-v"], capture_output=True, text=True, check=True)

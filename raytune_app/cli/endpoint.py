@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytune_app.cli.models import open_registry
 from raytune_app.cli.output import result, say
+from raytune_app.cli.place import open_registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,13 +142,22 @@ def _ask_nearest(args: argparse.Namespace, pictures: Mapping[str, bytes]) -> tup
     from raytune_app.endpoint import DEFAULT_URL, Endpoint
 
     found = open_registry(args).find(args.model)
-    with Endpoint(DEFAULT_URL, timeout_s=PROBE_TIMEOUT_S) as endpoint:
-        if endpoint.ready(found.name, found.version):
-            classify = endpoint.classify
-            return {
-                file: classify(found.name, body, version=found.version) for file, body in pictures.items()
-            }, endpoint.url
-    return _predict_here(found, pictures), f"{found.ref}, loaded here"
+    if not _serves(DEFAULT_URL, found):
+        return _predict_here(found, pictures), f"{found.ref}, loaded here"
+    with Endpoint(DEFAULT_URL) as endpoint:
+        classify = functools.partial(endpoint.classify, found.name, version=found.version)
+        return {file: classify(body) for file, body in pictures.items()}, endpoint.url
+
+
+def _serves(url: str, found: ModelVersion) -> bool:
+    from raytune_app.endpoint import Endpoint
+    from raytune_app.errors import NotReadyError
+
+    with Endpoint(url, timeout_s=PROBE_TIMEOUT_S) as endpoint:
+        try:
+            return endpoint.ready(found.name, found.version)
+        except NotReadyError:  # it refused this version; here it may be whole
+            return False
 
 
 def _predict_here(found: ModelVersion, pictures: Mapping[str, bytes]) -> Answers:
@@ -191,17 +201,15 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _data_of(found: ModelVersion) -> DataSpec:
     """The data a version was trained on: from its study if that is still there, else by name."""
-    import yaml
-
     from raytune_app.errors import InputError
-    from raytune_app.spec import parse
     from raytune_app.spec.grammar import DataSpec
     from raytune_app.storage import StudyPaths
+    from raytune_app.tuning.folder import StudyFolder
 
     lineage = found.model.get("lineage", {})
-    spec = StudyPaths(str(lineage.get("study"))).spec
-    if "study" in lineage and found.storage.exists(spec):
-        return parse(yaml.safe_load(found.storage.read_text(spec))).data
+    study = StudyFolder(found.storage, StudyPaths(str(lineage.get("study"))))
+    if "study" in lineage and found.storage.exists(study.paths.spec):
+        return study.experiment().data
     if "data" not in lineage or lineage["data"] == "image_folder":
         raise InputError(
             f"{found.ref} does not say where its test data is", "keep its study's folder in the same storage"

@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raytune_app.cli.live import LiveTable
 from raytune_app.cli.output import result, say
@@ -35,12 +36,12 @@ def run_experiment(args: argparse.Namespace, experiment: Experiment, storage: St
     prepared, outcome = run_trials(experiment, storage, code_path=Path(args.spec).parent)
     finished = finish(prepared, outcome)
     folder = outcome.folder
-    content = {"study": folder.study, "state": outcome.state, "folder": folder.location}
+    content: dict[str, Any] = {"study": folder.study, "state": outcome.state, "folder": folder.location}
     if finished is None:
         said = f"study {folder.study} was interrupted; its folder opens: {folder.location}"
         result(args, said, content, [f"raytune show {folder.study}"])
         return 1
-    content["winner"] = folder.storage.read_json(folder.paths.winner)
+    content["winner"] = folder.winner()
     result(args, f"study {folder.study}: {folder.location}", content, next_commands(finished, experiment))
     return 0
 
@@ -56,7 +57,7 @@ def run_trials(experiment: Experiment, storage: Storage, code_path: Path) -> tup
     say(f"study {folder.study}: {resources.slots} trials at once, each {resources.cpus} CPU and {resources.gpus:g} GPU")
     with LiveTable(experiment) as table, TensorBoard(folder) as board:
         outcome = study.tune(prepared, [table, board])
-    write_report(storage, folder.study)
+    write_report(folder)
     return prepared, outcome
 
 
@@ -69,7 +70,7 @@ def finish(prepared: study.Prepared, outcome: study.Outcome) -> Finished | None:
     champion = crown(folder, experiment, winner, prepared.data)
     say(champion_text(champion.test))
     version = _register(folder, champion, prepared)
-    write_report(folder.storage, folder.study)
+    write_report(folder)
     return Finished(outcome, champion, version)
 
 

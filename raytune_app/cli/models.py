@@ -6,9 +6,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.output import result
+from raytune_app.cli.place import open_registry
 
 if TYPE_CHECKING:
-    from raytune_app.registry import ModelVersion, Registry
+    from raytune_app.registry import Registry
 
 ALIAS_HELP = "the alias to move (default: champion)"
 
@@ -31,17 +32,9 @@ def add(subparsers: Any) -> None:
     export.set_defaults(run=_export)
 
 
-def open_registry(args: argparse.Namespace) -> Registry:
-    """The registry of `--storage`, else of the default storage."""
-    from raytune_app.registry import Registry
-    from raytune_app.storage import Storage, default_uri
-
-    return Registry(Storage(args.storage or default_uri()))
-
-
 def _models(args: argparse.Namespace) -> int:
     registry = open_registry(args)
-    rows = [_row(registry.find(f"{name}@{number}")) for name in registry.models() for number in registry.versions(name)]
+    rows = [_row(registry, name, number) for name in registry.models() for number in registry.versions(name)]
     for row in rows:
         row["aliases"] = [
             alias for alias, version in registry.aliases(row["name"]).items() if version == row["version"]
@@ -89,15 +82,17 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(found: ModelVersion) -> dict[str, Any]:
-    test = found.model.get("metrics", {}).get("test") or {}
-    created_at = found.model.get("created_at")
-    return {
-        "name": found.name,
-        "version": found.version,
-        "test_accuracy": test.get("accuracy"),
-        "created_at": created_at,
-    }
+def _row(registry: Registry, name: str, version: int) -> dict[str, Any]:
+    """One version's line; a damaged one is listed as such, and hides none of the others."""
+    from raytune_app.errors import CorruptModelError
+
+    row = {"name": name, "version": version, "test_accuracy": None, "created_at": None}
+    try:
+        model = registry.find(f"{name}@{version}").model
+    except CorruptModelError as error:
+        return {**row, "created_at": "corrupt", "error": error.message}
+    test = model.get("metrics", {}).get("test") or {}
+    return {**row, "test_accuracy": test.get("accuracy"), "created_at": model.get("created_at")}
 
 
 def _text(row: dict[str, Any]) -> str:

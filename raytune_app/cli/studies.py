@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from raytune_app.cli.output import result, say
+from raytune_app.cli.place import open_storage
 
 
 def add(subparsers: Any) -> None:
@@ -47,18 +48,17 @@ def _run(args: argparse.Namespace) -> int:
     experiment = load(args.spec, args.overrides)  # before anything heavy is imported
     from raytune_app.cli.experiment import run_experiment
     from raytune_app.cluster import connect
-    from raytune_app.storage import Storage, default_uri
 
-    storage = Storage(args.storage or default_uri())
+    storage = open_storage(args)
     with connect(args.address) as cluster:
         say(f"Ray dashboard: {cluster.login}")
         return run_experiment(args, experiment, storage)
 
 
 def _studies(args: argparse.Namespace) -> int:
-    from raytune_app.storage import Storage, StudyPaths, default_uri
+    from raytune_app.storage import StudyPaths
 
-    storage = Storage(args.storage or default_uri())
+    storage = open_storage(args)
     records = [
         storage.read_json(StudyPaths(name).state)
         for name in storage.folders("studies")
@@ -74,18 +74,16 @@ def _studies(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from raytune_app.cli.summary import show_study
-    from raytune_app.storage import Storage, default_uri
     from raytune_app.tuning.folder import open_study
 
-    return show_study(args, open_study(Storage(args.storage or default_uri()), args.study))
+    return show_study(args, open_study(open_storage(args), args.study))
 
 
 def _report(args: argparse.Namespace) -> int:
     from raytune_app.report import write_report
-    from raytune_app.storage import Storage, default_uri
     from raytune_app.tuning.folder import open_study
 
-    folder = open_study(Storage(args.storage or default_uri()), args.study)
-    location = folder.storage.location(write_report(folder.storage, folder.study))
+    folder = open_study(open_storage(args), args.study)
+    location = folder.storage.location(write_report(folder))
     result(args, location, {"study": folder.study, "report": location}, [f"raytune show {folder.study}"])
     return 0

@@ -10,9 +10,8 @@ from rich.table import Table
 
 from raytune_app.cli.live import study_table
 from raytune_app.cli.output import result
-from raytune_app.errors import NotFoundError
-from raytune_app.spec import Experiment, parse
-from raytune_app.tuning.events import StudyView, read_events
+from raytune_app.spec import Experiment
+from raytune_app.training.metrics import SCORE_TITLES
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.study import Outcome
 
@@ -31,28 +30,18 @@ def winner_text(outcome: Outcome, experiment: Experiment) -> str:
 
 def champion_text(test: dict[str, Any]) -> str:
     """The scores on the sealed test part, with 95 % intervals and the per-class table."""
-    rows = [
-        ("accuracy", "accuracy"),
-        ("macro precision", "macro_precision"),
-        ("macro recall", "macro_recall"),
-        ("macro F1", "macro_f1"),
-    ]
     lines = [f"sealed test part, n = {test['n']:,}:"]
     lines += [
         f"  {title:<16}{test[key]:.4f}  (95 % interval {test[key + '_low']:.4f} to {test[key + '_high']:.4f})"
-        for title, key in rows
+        for key, title in SCORE_TITLES.items()
     ]
     return "\n".join(lines) + "\n" + _drawn(_per_class(test))
 
 
 def show_study(args: argparse.Namespace, folder: StudyFolder) -> int:
     """The verb `show`."""
-    import yaml
-
-    view = StudyView.of(read_events(folder.storage, folder.paths))
-    experiment = parse(yaml.safe_load(folder.storage.read_text(folder.paths.spec)))
-    winner = _winner(folder)
-    text = f"{folder.study}: {folder.record()['state']}\n{_drawn(study_table(view, experiment.objective))}"
+    winner, table = folder.winner(), study_table(folder.view(), folder.experiment().objective)
+    text = f"{folder.study}: {folder.record()['state']}\n{_drawn(table)}"
     if winner and winner["test"]:
         text += "\n" + champion_text(winner["test"])
     then = [f"raytune report {folder.study}"]
@@ -60,14 +49,6 @@ def show_study(args: argparse.Namespace, folder: StudyFolder) -> int:
         then.append(f"raytune serve {winner['model']['name']}@{winner['model']['version']}")
     result(args, text, {"study": folder.record(), "winner": winner}, then)
     return 0
-
-
-def _winner(folder: StudyFolder) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = folder.storage.read_json(folder.paths.winner)
-    except NotFoundError:
-        return None
-    return content
 
 
 def _per_class(test: dict[str, Any]) -> Table:

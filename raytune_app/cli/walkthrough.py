@@ -16,6 +16,7 @@ import raytune_app
 from raytune_app.cli.experiment import Finished, finish, next_commands, run_trials
 from raytune_app.cli.interrupt import terminate_as_interrupt, wait_for_interrupt
 from raytune_app.cli.output import result, say
+from raytune_app.cli.place import open_storage
 from raytune_app.cluster import Cluster, connect
 from raytune_app.data.arrays import Arrays
 from raytune_app.data.catalog import load_test
@@ -23,7 +24,7 @@ from raytune_app.deployment import Deployment, check_port, deploy
 from raytune_app.endpoint import Endpoint, Evaluation
 from raytune_app.errors import EndpointError, InputError
 from raytune_app.spec import Experiment, load
-from raytune_app.storage import Storage, default_uri
+from raytune_app.tuning.folder import StudyFolder
 
 SHOWN_DIGITS = 4
 SHADES = " .:-=+*#%@"
@@ -35,7 +36,7 @@ def walk_through(args: argparse.Namespace) -> int:
     terminate_as_interrupt()
     check_port(args.port)
     experiment = load(_experiment_file())
-    storage = Storage(args.storage or default_uri())
+    storage = open_storage(args)
     with connect() as cluster:
         _title(1, "a local Ray")
         say(f"dashboard: {cluster.login}")
@@ -125,10 +126,17 @@ def _summary(
     by_hand = [
         "raytune run experiments/demo.yaml",
         *next_commands(finished, experiment),
-        f"raytune predict {model} digit.png",
+        f"raytune predict {model} {_save_digit(folder)}",
         f"raytune evaluate {model} --url {deployment.url}",
     ]
     result(args, text, content, by_hand)
+
+
+def _save_digit(folder: StudyFolder) -> str:
+    """Put a real digit into the study's folder, for the commands to try by hand."""
+    path = folder.paths / "digit.png"
+    folder.storage.write(path, _png(load_test(folder.experiment().data).images[0]))
+    return folder.storage.location(path)
 
 
 def _experiment_file() -> Path:

@@ -5,51 +5,40 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from raytune_app.report.figures import COLOURS, WINNER_COLOUR, learning_curves
-from raytune_app.spec import parse
 from raytune_app.spec.grammar import ObjectiveSpec
-from raytune_app.storage import Storage, StudyPaths
-from raytune_app.tuning.events import StudyView, TrialView, read_events
+from raytune_app.training.metrics import SCORE_TITLES
+from raytune_app.tuning.events import StudyView, TrialView
+from raytune_app.tuning.folder import StudyFolder
 
-SCORES = (
-    ("accuracy", "accuracy"),
-    ("macro precision", "macro_precision"),
-    ("macro recall", "macro_recall"),
-    ("macro F1", "macro_f1"),
-)
 ERROR_HEAT = 0.05
 """A share of a label's pictures that all get the same wrong answer: from here on the cell has its full colour."""
 
 
-def write_report(storage: Storage, study: str) -> str:
+def write_report(folder: StudyFolder) -> str:
     """Write the page and return its path in the storage.
 
     Raises:
-        NotFoundError: there is no such study, or it has no event log yet.
+        NotFoundError: the study has no event log yet.
         StorageError: the page cannot be written.
     """
-    paths = StudyPaths(study)
-    storage.write(paths.report, _render(storage, paths))
-    return paths.report
+    folder.storage.write(folder.paths.report, _render(folder))
+    return folder.paths.report
 
 
-def _render(storage: Storage, paths: StudyPaths) -> str:
-    experiment = parse(yaml.safe_load(storage.read_text(paths.spec)))
-    view = StudyView.of(read_events(storage, paths))
-    winner = storage.read_json(paths.winner) if storage.exists(paths.winner) else None
+def _render(folder: StudyFolder) -> str:
+    experiment, view, winner, record = folder.experiment(), folder.view(), folder.winner(), folder.record()
     test = winner["test"] if winner else None
-    record = storage.read_json(paths.state)
     environment = Environment(
         loader=PackageLoader("raytune_app.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     curves = learning_curves(view, experiment.objective, winner["trial"] if winner else None)
     return environment.get_template("page.html").render(
-        study=view.study or paths.study,
+        study=view.study or folder.study,
         state=view.state,
         reason=view.reason,
         record=record,
@@ -61,7 +50,7 @@ def _render(storage: Storage, paths: StudyPaths) -> str:
         errors={trial.number: trial.error for trial in view.trials.values() if trial.error},
         winner=winner,
         test=test,
-        scores=SCORES,
+        scores=[(title, key) for key, title in SCORE_TITLES.items()],
         matrix=_matrix(test["confusion"]) if test else [],
         colours=_legend(view, experiment.objective, winner),
         curves=Markup(curves.to_json().replace("<", "\\u003c")),  # noqa: S704  # JSON that cannot end its script

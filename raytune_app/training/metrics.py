@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+SCORE_TITLES = {
+    "accuracy": "accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+}
+"""How people read the keys of `report_scores` that carry an interval."""
+
 MACROS = ("macro_precision", "macro_recall", "macro_f1")
 _Z_95 = 1.959963984540054
 _RESAMPLES = 2000

@@ -45,6 +45,16 @@ def signature_of(experiment: Experiment, data: Training) -> Signature:
     return Signature(channels, size, data.classes, data.mean, data.std)
 
 
+def build_classifier(experiment: Experiment, data: Training, seed: int = 0) -> Classifier:
+    """The network of a resolved experiment on these data. Raises InputError if it cannot be built."""
+    return build(experiment.model, signature_of(experiment, data), seed)
+
+
+def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The network's weights among the tensors of `Run.state`, for `load_state_dict`."""
+    return _below(MODEL, tensors)
+
+
 class Run:
     """The training of one configuration, an epoch at a time.
 
@@ -72,7 +82,7 @@ class Run:
         self._train, self._validation = place(data, device)
         signature = signature_of(experiment, data)
         self._classes = len(signature.classes)
-        self.classifier: Classifier = build(experiment.model, signature, seed).to(device)
+        self.classifier = build_classifier(experiment, data, seed).to(device)
         if speed.channels_last:
             self.classifier.to(memory_format=torch.channels_last)
         self._augment = Augmentation.of(experiment.augment, signature.image_size)
@@ -133,7 +143,7 @@ class Run:
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from a state. Hyperparameters stay those of this run's own experiment, which PBT relies on."""
-        self.classifier.load_state_dict(_below(MODEL, tensors))
+        self.classifier.load_state_dict(weights_of(tensors))
         join_state(self._optimizer, _below(OPTIMIZER, tensors), values["optimizer"])
         self.epoch = int(values["epoch"])
         best = values["best"]

@@ -7,11 +7,6 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-import torch
-
-from raytune_app.data.arrays import Training
-from raytune_app.spec.grammar import Experiment
-
 
 class Precision(StrEnum):
     """Number formats."""
@@ -55,10 +50,3 @@ class SpeedChoice:
 
     speed: Speed
     measured: list[dict[str, Any]]
-
-
-def choose_speed(experiment: Experiment, data: Training, device: torch.device, *, trainings: int = 1) -> SpeedChoice:
-    """Measure a few steps at each speed this machine has and choose the fastest; see `timing.choose_speed`."""
-    from raytune_app.training import timing  # measuring trains, and training needs this module
-
-    return timing.choose_speed(experiment, data, device, trainings=trainings)

@@ -15,12 +15,11 @@ from safetensors.torch import load as load_tensors
 
 from raytune_app.data.arrays import Training
 from raytune_app.data.catalog import load_test
-from raytune_app.models.catalog import build
 from raytune_app.models.classifier import Classifier
 from raytune_app.spec import Experiment, resolve
 from raytune_app.training.metrics import confusion, report_scores
 from raytune_app.training.predict import predict
-from raytune_app.training.run import signature_of
+from raytune_app.training.run import build_classifier, weights_of
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.trainable import WEIGHTS
 from raytune_app.tuning.winner import Winner
@@ -41,10 +40,9 @@ class Champion:
 def crown(folder: StudyFolder, experiment: Experiment, winner: Winner, data: Training) -> Champion:
     """Load the winner's checkpoint and score it on the sealed test part. Raises DataError or StorageError."""
     resolved = resolve(experiment, winner.config)
-    classifier = build(resolved.model, signature_of(resolved, data), seed=0)
+    classifier = build_classifier(resolved, data)
     tensors = load_tensors(folder.storage.read(folder.paths / f"{winner.checkpoint}/{WEIGHTS}"))
-    weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    classifier.load_state_dict(weights)
+    classifier.load_state_dict(weights_of(tensors))
     test = load_test(experiment.data)
     predictions = predict(classifier, test.images, device=torch.device("cpu")).argmax(axis=1)
     table = confusion(test.labels, predictions, len(data.classes))

@@ -50,17 +50,23 @@ class StudyState(StrEnum):
 
 
 class EventLog:
-    """Appends events to a study's `events.jsonl` and hands each to the observers (a table, TensorBoard)."""
+    """Appends events to a study's `events.jsonl` and hands each to the observers (a table, TensorBoard).
+
+    Attributes:
+        view: what the log says so far.
+    """
 
     def __init__(self, storage: Storage, paths: StudyPaths, observers: Iterable[Observer] = ()) -> None:
         self._storage = storage
         self._path = paths.events
         self._observers = list(observers)
+        self.view = StudyView()
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event. Raises StorageError (a full disk, say)."""
         line: Event = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **finite(fields)}
         self._storage.append(self._path, json.dumps(line, allow_nan=False))
+        self.view.apply(line)
         for observe in list(self._observers):
             try:
                 observe(line)

@@ -11,12 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 import raytune_app
 from raytune_app.errors import NotFoundError
 from raytune_app.names import check_name
-from raytune_app.spec import Experiment
+from raytune_app.spec import Experiment, parse
 from raytune_app.storage import Storage, StudyPaths
-from raytune_app.tuning.events import StudyState
+from raytune_app.tuning.events import StudyState, StudyView, read_events
 
 VERSIONED = ("ray", "torch", "torchvision", "numpy", "pyarrow")
 
@@ -40,6 +42,21 @@ class StudyFolder:
     def record(self) -> dict[str, Any]:
         """The content of study.json."""
         content: dict[str, Any] = self.storage.read_json(self.paths.state)
+        return content
+
+    def experiment(self) -> Experiment:
+        """The experiment as it was run, defaults written out."""
+        return parse(yaml.safe_load(self.storage.read_text(self.paths.spec)))
+
+    def view(self) -> StudyView:
+        """What the event log says. Raises NotFoundError if there is none yet."""
+        return StudyView.of(read_events(self.storage, self.paths))
+
+    def winner(self) -> dict[str, Any] | None:
+        """The content of winner.json; None while nothing is chosen."""
+        if not self.storage.exists(self.paths.winner):
+            return None
+        content: dict[str, Any] = self.storage.read_json(self.paths.winner)
         return content
 
     def update(self, **changes: Any) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from raytune_app.process import environment, signals_kept
 from raytune_app.spec.grammar import Experiment
 from raytune_app.tuning.callback import ConductedCallback
 from raytune_app.tuning.conductor import Conductor
@@ -21,7 +20,7 @@ from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.resources import TrialResources
 from raytune_app.tuning.scheduler import ConductedScheduler, ConductedStopper
 from raytune_app.tuning.searcher import NumberedSearcher
-from raytune_app.tuning.space import trial_count
+from raytune_app.tuning.space import is_of_shape, trial_count
 from raytune_app.tuning.trainable import TrialInput, TrialTrainable, make_importable
 
 _TUNE_ENVIRONMENT = {
@@ -54,7 +53,8 @@ def run_trials(
     """
     tune_root = folder.storage.full(folder.paths.tune)
     callback = ConductedCallback(conductor, tune_root, "tune", count_parameters)
-    with _environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"), _own_signals():
+    # Tune installs handlers for these signals and leaves them; what comes after the trials needs its own again.
+    with environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"), signals_kept(signal.SIGINT, signal.SIGUSR1):
         tune.Tuner(
             _with_input(trainable, shared, resources),
             tune_config=tune.TuneConfig(
@@ -89,20 +89,6 @@ def _trial_name(trial: Any) -> str:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Tune installs handlers for these signals and leaves them; what comes after the trials needs its own again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
 def _quiet(name: str) -> Iterator[None]:
     """Tune's own words are for its own users; ours see the event log."""
     log = logging.getLogger(name)
@@ -112,20 +98,6 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def measure_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
@@ -140,7 +112,7 @@ def same_shape_trainings(experiment: Experiment, slots: int) -> int:
 
     One, if the search changes the network or the batch, or if trials are stopped early.
     """
-    varies = any(path.startswith("model.") or path == "train.batch_size" for path in experiment.domains())
+    varies = any(map(is_of_shape, experiment.domains()))
     stops_early = experiment.scheduler.name != "fifo"
     return 1 if varies or stops_early else math.ceil(trial_count(experiment) / slots)
 
@@ -149,7 +121,7 @@ def _choose_speed(shared: TrialInput, values: dict[str, Any], resources: TrialRe
     import torch
 
     from raytune_app.spec import parse, resolve
-    from raytune_app.training.speed import choose_speed
+    from raytune_app.training.timing import choose_speed
 
     make_importable(shared.code_paths)
     torch.set_num_threads(shared.cpus)

@@ -32,6 +32,11 @@ def trial_seed(experiment: Experiment, number: int) -> int:
     return _rng(experiment.seed, number, "training").randrange(2**31)
 
 
+def is_of_shape(path: str) -> bool:
+    """True if the setting changes the network's shape or the batch's: what fits, and how fast it is, depends on it."""
+    return path.startswith("model.") or path == "train.batch_size"
+
+
 def _combination(experiment: Experiment, number: int) -> dict[str, Any]:
     domains = experiment.domains()
     values = itertools.product(*(domain.arguments for domain in domains.values()))

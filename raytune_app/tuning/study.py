@@ -14,18 +14,18 @@ import ray
 from raytune_app.data.arrays import Training
 from raytune_app.data.catalog import load_training
 from raytune_app.errors import RaytuneError, StudyError
-from raytune_app.models.catalog import build, parameter_count
+from raytune_app.models.catalog import parameter_count
 from raytune_app.spec import Experiment, parse, resolve
 from raytune_app.spec.reading import merge
 from raytune_app.storage import Storage
-from raytune_app.training.run import check_batch, signature_of
+from raytune_app.training.run import build_classifier, check_batch
 from raytune_app.training.speed import Speed
 from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.events import EventLog, Observer, StudyState, StudyView, TrialState, finite, read_events
+from raytune_app.tuning.events import EventLog, Observer, StudyState, StudyView, TrialState, finite
 from raytune_app.tuning.folder import StudyFolder, create_study
 from raytune_app.tuning.resources import TrialResources, allot
 from raytune_app.tuning.runner import measure_speed, run_trials
-from raytune_app.tuning.space import suggest, trial_count
+from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.tables import write_trials
 from raytune_app.tuning.trainable import TrialInput, make_importable
 from raytune_app.tuning.winner import Winner, choose
@@ -73,7 +73,7 @@ def prepare(experiment: Experiment, storage: Storage, code_paths: Sequence[str] 
     resources = allot(experiment.resources, nodes, trial_count(experiment))
     data = load_training(experiment.data, experiment.seed)
     for variant in _extremes(experiment):
-        build(variant.model, signature_of(variant, data), seed=0)
+        build_classifier(variant, data)
         check_batch(variant, data)
     folder = create_study(storage, experiment, data.fingerprint)
     return Prepared(experiment, data, resources, folder, tuple(code_paths))
@@ -124,11 +124,10 @@ def _run(prepared: Prepared, conductor: Conductor) -> None:
 def _conclude(prepared: Prepared, conductor: Conductor, log: EventLog, failure: str | None = None) -> Outcome:
     """Choose the winner of what there is and write the study down as ended."""
     folder, experiment = prepared.folder, prepared.experiment
-    view = StudyView.of(read_events(folder.storage, folder.paths))
+    view = log.view
     running = [trial.number for trial in view.trials.values() if trial.state is TrialState.RUNNING]
     for number in running:
         conductor.ended(number)
-    view = StudyView.of(read_events(folder.storage, folder.paths))
     whole = not running and len(view.trials) == view.planned_trials
     winner = choose(view, experiment.objective)
     reason = failure or conductor.stop_reason or (None if whole else "interrupted")
@@ -140,7 +139,7 @@ def _conclude(prepared: Prepared, conductor: Conductor, log: EventLog, failure: 
         write_winner(folder, experiment, winner)
     write_trials(folder, view, experiment.objective)
     _end(folder, log, state, reason)
-    return Outcome(folder, state, reason, StudyView.of(read_events(folder.storage, folder.paths)), winner)
+    return Outcome(folder, state, reason, view, winner)
 
 
 def write_winner(
@@ -172,7 +171,7 @@ def _extremes(experiment: Experiment) -> Iterator[Experiment]:
     first = suggest(experiment, 0)
     yield resolve(experiment, first)
     for path, domain in experiment.domains().items():
-        if path.startswith("model.") or path == "train.batch_size":
+        if is_of_shape(path):
             for edge in domain.edges():
                 yield resolve(experiment, {**first, path: edge})
 
@@ -188,7 +187,7 @@ def _with_absolute_path(experiment: Experiment) -> Experiment:
 def _parameters(prepared: Prepared, values: dict[str, Any]) -> int | None:
     experiment = resolve(prepared.experiment, values)
     try:
-        return parameter_count(build(experiment.model, signature_of(experiment, prepared.data), seed=0))
+        return parameter_count(build_classifier(experiment, prepared.data))
     except RaytuneError:
         return None  # the trial itself will say why
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from raytune_app.cli.main import build_parser, main
+from raytune_app.registry import Draft, Registry
+from raytune_app.storage import Storage
 
 SMOKE = "experiments/smoke.yaml"
 
@@ -72,3 +74,16 @@ def test_every_verb_has_help_and_the_common_options() -> None:
     assert len(verbs) >= 13  # type: ignore[arg-type]  # a dict here
     for name, verb in verbs.items():  # type: ignore[union-attr]  # a dict here
         assert {"--storage", "--json", "--debug"} <= set(verb._option_string_actions), name
+
+
+def test_a_damaged_version_is_listed_as_such_and_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(Storage(str(tmp_path)))
+    for name in ("a", "b"):
+        registry.register(name, Draft(model={}, weights=b"w", golden=b"g", card=""))
+    (tmp_path / "models" / "a" / "1" / "model.json").write_text("{")
+    assert main(["models", "--storage", str(tmp_path), "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
+    assert rows["a"]["created_at"] == "corrupt" and "model.json" in rows["a"]["error"]
+    assert "error" not in rows["b"]

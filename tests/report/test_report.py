@@ -13,6 +13,7 @@ from raytune_app.report import write_report
 from raytune_app.spec import parse
 from raytune_app.storage import Storage, StudyPaths
 from raytune_app.tuning.events import EventLog
+from raytune_app.tuning.folder import StudyFolder
 
 EVIL = "</script><script>alert(1)</script><b>bold</b>"
 PATHS = StudyPaths("tiny-1")
@@ -57,7 +58,7 @@ def _finish(storage: Storage, log: EventLog, label: str = "zero") -> None:
 
 
 def _page(storage: Storage) -> str:
-    return storage.read_text(write_report(storage, PATHS.study))
+    return storage.read_text(write_report(StudyFolder(storage, PATHS)))
 
 
 class _Scripts(HTMLParser):
@@ -102,7 +103,7 @@ def test_a_study_whose_trials_diverged_has_a_page_without_curves(storage: Storag
 
 def test_a_study_that_was_not_there_is_not_found(storage: Storage) -> None:
     with pytest.raises(NotFoundError):
-        write_report(storage, "none-1")
+        write_report(StudyFolder(storage, StudyPaths("none-1")))
 
 
 def test_a_report_of_a_moved_study_is_the_same(storage: Storage, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from raytune_app.spec import parse
 from raytune_app.training import timing
 from raytune_app.training.predict import predict
 from raytune_app.training.run import Run, fit, signature_of
-from raytune_app.training.speed import Precision, Speed, choose_speed
+from raytune_app.training.speed import Precision, Speed
+from raytune_app.training.timing import choose_speed
 
 MakeRun = Callable[..., Run]
 CPU = torch.device("cpu")

@@ -31,8 +31,9 @@ def test_a_half_written_last_line_is_dropped(tmp_path: Path) -> None:
 
 def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     storage, paths, log = _log(tmp_path, [])
+    log.append("trial_started", trial=0, config={}, parameters=None)
     log.append("epoch", trial=0, loss=float("nan"), nested={"x": [float("inf"), 1.0]})
-    (event,) = read_events(storage, paths)
+    _, event = read_events(storage, paths)
     assert event["loss"] is None and event["nested"] == {"x": [None, 1.0]}
 
 

@@ -1,0 +1,48 @@
+"""State of this process that is changed for a while and then put back: environment variables and signal handlers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These variables, for what runs or is started inside."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def signals_kept(*numbers: signal.Signals) -> Iterator[None]:
+    """Whatever handlers are installed for these signals inside, those of before are back afterwards.
+
+    Does nothing outside the main thread, where Python allows no handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_ignored(*numbers: signal.Signals) -> Iterator[None]:
+    """These signals have no effect meanwhile, here and, for good, in the processes that are started meanwhile."""
+    with signals_kept(*numbers):
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                signal.signal(number, signal.SIG_IGN)
+        yield
