@@ -24,37 +24,39 @@ from raytune_app.cluster import connect
 from raytune_app.data.arrays import Arrays, Training
 from raytune_app.spec import parse
 from raytune_app.storage import Storage
-from raytune_app.training.result import EpochResult
 from raytune_app.training.speed import Speed
+from raytune_app.training.state import State
 from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.events import EventLog, StudyView, TrialState, read_events
+from raytune_app.tuning.events import EventLog
 from raytune_app.tuning.folder import create_study
 from raytune_app.tuning.resources import TrialResources
 from raytune_app.tuning.runner import run_trials
+from raytune_app.tuning.stint import Stint
 from raytune_app.tuning.trainable import TrialInput, TrialTrainable
+from raytune_app.tuning.view import TrialState
 
 SLOTS = 2
 
 
-class OneSecondRun:
-    """Stands where `training.Run` does: an epoch is a second of sleep."""
+class OneSecond:
+    """Stands where a learner does: an epoch is a second of sleep."""
 
-    def train_epoch(self) -> EpochResult:
+    def train_epoch(self) -> dict[str, Any]:
         time.sleep(1)
-        return EpochResult(
-            1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 1.0, 1.0, 0.1, diverged=False, finished=True, peak_gpu_mb=None
-        )
+        return {"epoch": 1, "accuracy": 0.9, "epoch_s": 1.0, "parameters": 1, "diverged": False, "finished": True}
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {}, {"epoch": 1}
+    def state(self) -> State:
+        return State({}, {"epoch": 1}, {})
+
+    def load_state(self, state: State) -> None:
+        """Nothing to load."""
 
 
 class OneSecondTrial(TrialTrainable):
-    """The product's trainable with a sleeping run."""
+    """The product's trainable with a sleeping learner."""
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        self._metric, self._sign, self._best = "accuracy", 1, float("-inf")
-        self._run = OneSecondRun()  # type: ignore[assignment]  # stands in
+    def _begin(self, stint: Stint) -> None:
+        self._learner = OneSecond()
 
 
 class PlainTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
@@ -78,15 +80,14 @@ def ours(trials: int, folder: str) -> float:
     storage = Storage(folder)
     study = create_study(storage, experiment, "none")
     empty = Arrays(np.zeros((0, 1, 28, 28), np.uint8), np.zeros(0, np.int64))
-    shared = TrialInput(experiment.to_dict(), Training(empty, empty, ("0",), (0.0,), (1.0,), "none"), Speed(), 1, False)
+    data = Training(empty, empty, ("0",), (0.0,), (1.0,), "none")
+    shared = TrialInput(experiment.to_dict(), data, Speed(), storage.uri, study.paths.folder, 1, 0)
     log = EventLog(storage, study.paths)
     log.append("study_started", study=study.study, trials=trials, epochs=1)
     started = time.perf_counter()
-    run_trials(
-        experiment, shared, study, Conductor(experiment, log), TrialResources(1, 0, SLOTS), lambda _: 0, OneSecondTrial
-    )
+    run_trials(shared, study, Conductor(experiment, log), TrialResources(1, 0, SLOTS), OneSecondTrial)
     wall_s = time.perf_counter() - started
-    view = StudyView.of(read_events(storage, study.paths))
+    view = study.view()
     assert sum(trial.state is TrialState.FINISHED for trial in view.trials.values()) == trials
     return wall_s
 

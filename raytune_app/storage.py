@@ -164,6 +164,13 @@ class Storage:
         else:
             self.write(path, (self.read(path) if self.exists(path) else b"") + content)
 
+    def files_below(self, path: str) -> list[str]:
+        """The paths, relative to `path`, of all files below it, sorted; empty if there is no such path."""
+        with self._errors(path):
+            found = self.fs.get_file_info(pafs.FileSelector(self.full(path), allow_not_found=True, recursive=True))
+        start = len(self.full(path)) + 1
+        return sorted(info.path[start:] for info in found if info.type == pafs.FileType.File)
+
     def folders(self, path: str) -> list[str]:
         """The names of the folders directly below `path`, sorted; empty if there is no such path."""
         return self._names(path, pafs.FileType.Directory)

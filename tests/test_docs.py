@@ -16,7 +16,7 @@ from raytune_app.spec import load
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-EXPERIMENTS = sorted((ROOT / "experiments").glob("*"))
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 PACKAGES = ("raytune_app", "serving")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 BRANCH = re.compile(r"^(?P<indent>(?:[│|] {3}| {4})*)(?:[├└|`]──|[|`]--) (?P<name>[\w.*-]+)/?(?: .*)?$")
@@ -100,8 +100,14 @@ def test_every_command_of_the_readme_parses(command: str) -> None:
     assert callable(parsed.run)
 
 
-def test_experiments_are_yaml_and_nothing_else() -> None:
-    assert [path.suffix for path in EXPERIMENTS] == [".yaml"] * len(EXPERIMENTS)
+def test_experiments_are_yaml_and_the_modules_that_it_names() -> None:
+    modules = {path.stem for path in (ROOT / "experiments").glob("*.py")}
+    others = {path.name for path in (ROOT / "experiments").iterdir() if path.is_file()} - {
+        path.name for path in EXPERIMENTS
+    }
+    named = "".join(path.read_text(encoding="utf-8") for path in EXPERIMENTS)
+    assert others == {f"{module}.py" for module in modules}
+    assert all(f" {module}:" in named for module in modules)
     assert {"demo", "mnist_asha", "smoke", "tutorial"} <= {path.stem for path in EXPERIMENTS}
 
 

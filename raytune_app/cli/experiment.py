@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,72 +16,100 @@ from raytune_app.report import write_report
 from raytune_app.spec import Experiment
 from raytune_app.storage import Storage
 from raytune_app.tuning import study
+from raytune_app.tuning.confirm import baseline
 from raytune_app.tuning.crown import Champion, crown
-from raytune_app.tuning.events import StudyState
 from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.keeper import total_mb
 from raytune_app.tuning.publish import publish
+from raytune_app.tuning.record import write_winner
 from raytune_app.tuning.tensorboard import TensorBoard
+from raytune_app.tuning.view import StudyState
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A study that ended with a winner; `version` is None if it is not to be registered."""
+    """A study that ended with a winner.
+
+    Attributes:
+        champion: None after a user's own training, whose network is not ours to score.
+        version: None if it is not to be registered.
+    """
 
     outcome: study.Outcome
-    champion: Champion
+    champion: Champion | None
     version: int | None
 
 
-def run_experiment(args: argparse.Namespace, experiment: Experiment, storage: Storage) -> int:
+def run_experiment(
+    args: argparse.Namespace, experiment: Experiment, storage: Storage, replay: Mapping[str, Any] | None = None
+) -> int:
     """The verb `run`, given a connected Ray. Returns the exit code: 1 for a study that was interrupted."""
-    prepared, outcome = run_trials(experiment, storage, code_path=Path(args.spec).parent)
+    return conclude(args, study.prepare(experiment, storage, code_paths(Path(args.spec).parent), replay))
+
+
+def resume_study(args: argparse.Namespace, folder: StudyFolder, edits: Mapping[str, Any]) -> int:
+    """The verbs `resume` and `extend`, given a connected Ray."""
+    prepared = study.reopen(folder, code_paths(Path(args.code)), edits)
+    for path, (before, after) in (prepared.changes or {}).items():
+        say(f"changed: {path}: {before} -> {after}")
+    return conclude(args, prepared)
+
+
+def conclude(args: argparse.Namespace, prepared: study.Prepared) -> int:
+    """Tune, score and register, and print what came of it."""
+    outcome = run_trials(prepared)
     finished = finish(prepared, outcome)
     folder = outcome.folder
     content: dict[str, Any] = {"study": folder.study, "state": outcome.state, "folder": folder.location}
     if finished is None:
-        said = f"study {folder.study} was interrupted; its folder opens: {folder.location}"
-        result(args, said, content, [f"raytune show {folder.study}"])
+        said = f"study {folder.study} ended by {outcome.reason}; its folder opens: {folder.location}"
+        result(args, said, content, [f"raytune resume {folder.study}", f"raytune show {folder.study}"])
         return 1
     content["winner"] = folder.winner()
-    result(args, f"study {folder.study}: {folder.location}", content, next_commands(finished, experiment))
+    said = f"study {folder.study}: {folder.location} ({total_mb(outcome.view):.1f} MB of checkpoints)"
+    result(args, said, content, next_commands(finished, prepared.experiment))
     return 0
 
 
-def run_trials(experiment: Experiment, storage: Storage, code_path: Path) -> tuple[study.Prepared, study.Outcome]:
-    """Prepare and tune, with the live table, TensorBoard and the report.
+def code_paths(beside: Path) -> tuple[str, str]:
+    """From where a user's own modules may be imported: beside the experiment file, and from here."""
+    return str(beside.absolute()), str(Path.cwd())
 
-    Args:
-        code_path: a folder from which a user's own network may be imported, beside the current one.
-    """
-    prepared = study.prepare(experiment, storage, (str(code_path.absolute()), str(Path.cwd())))
+
+def run_trials(prepared: study.Prepared) -> study.Outcome:
+    """Tune, with the live table, TensorBoard and the report."""
     folder, resources = prepared.folder, prepared.resources
     say(f"study {folder.study}: {resources.slots} trials at once, each {resources.cpus} CPU and {resources.gpus:g} GPU")
-    with LiveTable(experiment) as table, TensorBoard(folder) as board:
+    with LiveTable(prepared.experiment, prepared.past) as table, TensorBoard(folder) as board:
         outcome = study.tune(prepared, [table, board])
     write_report(folder)
-    return prepared, outcome
+    return outcome
 
 
 def finish(prepared: study.Prepared, outcome: study.Outcome) -> Finished | None:
-    """Score the winner on the sealed test part, register it, report; None if the study was interrupted."""
+    """Score the winner on the sealed test part, register it, report; None if the study may still go on."""
     experiment, folder, winner = prepared.experiment, outcome.folder, outcome.winner
-    if winner is None or outcome.state is StudyState.STOPPED:
+    if winner is None or outcome.state is not StudyState.FINISHED:
         return None
-    say(winner_text(outcome, experiment))
-    champion = crown(folder, experiment, winner, prepared.data)
+    content = folder.winner()
+    assert content is not None
+    say(winner_text(content, outcome.reason))
+    if experiment.trial is not None:
+        return Finished(outcome, None, None)
+    champion = crown(folder, experiment, winner, prepared.data, baseline(outcome.view, experiment))
     say(champion_text(champion.test))
-    version = _register(folder, champion, prepared)
+    version = _register(folder, champion, prepared, outcome)
     write_report(folder)
     return Finished(outcome, champion, version)
 
 
-def _register(folder: StudyFolder, champion: Champion, prepared: study.Prepared) -> int | None:
+def _register(folder: StudyFolder, champion: Champion, prepared: study.Prepared, outcome: study.Outcome) -> int | None:
     target, model, version = prepared.experiment.register_as, None, None
     if target:
         version = publish(folder, champion, prepared.data, target)
         model = {"name": target.model, "version": version, "alias": target.alias}
         say(f"registered as {target.model} version {version}" + (f", now {target.alias}" if target.alias else ""))
-    study.write_winner(folder, prepared.experiment, champion.winner, champion.test, model)
+    write_winner(folder, prepared.experiment, outcome.view, champion.winner, champion.test, model)
     return version
 
 
@@ -90,7 +119,7 @@ def next_commands(finished: Finished, experiment: Experiment) -> list[str]:
     commands = [f"raytune show {folder.study}", f"open {folder.storage.location(folder.paths.report)}"]
     if folder.storage.is_local:
         commands.append(f"{_beside_python('tensorboard')} --logdir {folder.storage.location(folder.paths.tensorboard)}")
-    if experiment.register_as:
+    if finished.version is not None and experiment.register_as:
         commands.append(f"raytune serve {experiment.register_as.model}")
     return commands
 

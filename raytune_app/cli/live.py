@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -13,12 +14,14 @@ from rich.table import Table
 
 from raytune_app.spec import Experiment
 from raytune_app.spec.grammar import ObjectiveSpec
-from raytune_app.tuning.events import Event, StudyView, TrialState, TrialView
+from raytune_app.tuning.view import Event, StudyView, TrialState, TrialView
 
 MAX_ROWS = 24
 _STYLES = {
     TrialState.FINISHED: "green",
     TrialState.STOPPED: "dim",
+    TrialState.PAUSED: "dim",
+    TrialState.INTERRUPTED: "yellow",
     TrialState.DIVERGED: "red",
     TrialState.FAILED: "red",
 }
@@ -27,9 +30,9 @@ _STYLES = {
 class LiveTable:
     """An observer of the event log that draws it; use as a context manager around the study."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, past: Iterable[Event] = ()) -> None:
         self._objective, self._budget = experiment.objective, experiment.budget
-        self._view = StudyView()
+        self._view = StudyView.of(past)
         self._console = Console(file=sys.stderr)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
         self._bar = Progress(*columns, TimeElapsedColumn(), console=self._console)
@@ -51,6 +54,8 @@ class LiveTable:
         self._view.apply(event)
         settled, total = self._progress()
         self._bar.update(self._task, completed=settled, total=total or None)
+        if event.get("details"):
+            self._console.print(event["details"], markup=False, highlight=False, soft_wrap=True)
         if not self._console.is_terminal and event["event"] == "trial_ended":
             self._console.print(
                 self._line(self._view.trials[event["trial"]]), markup=False, highlight=False, soft_wrap=True

@@ -1,12 +1,20 @@
-"""Verbs of studies: check, run, studies, show, report."""
+"""Verbs of studies: check, run, resume, extend, studies, show, report."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_storage
+
+if TYPE_CHECKING:
+    from raytune_app.spec import Experiment
+    from raytune_app.storage import Storage
+
+
+STUDY_HELP = "id of a study, or the beginning of one for the newest that fits"
+EDIT_HELP = "change a setting: budget, trials, resources, confirm, keep, failures or register; may be repeated"
 
 
 def add(subparsers: Any) -> None:
@@ -16,15 +24,29 @@ def add(subparsers: Any) -> None:
     check.set_defaults(run=_check)
     run = subparsers.add_parser("run", help="run an experiment here: on RAY_ADDRESS or an embedded local Ray")
     _add_spec(run)
-    run.add_argument("--address", help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)")
+    _add_address(run)
+    run.add_argument(
+        "--replay", metavar="STUDY", help="train the winner's schedule of another study afresh, with SPEC's rest"
+    )
     run.set_defaults(run=_run)
+    resume = subparsers.add_parser("resume", help="go on with a study that was interrupted, killed or paused")
+    resume.add_argument("study", help=STUDY_HELP)
+    resume.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help=EDIT_HELP)
+    _add_code(resume)
+    resume.set_defaults(run=_resume)
+    extend = subparsers.add_parser("extend", help="go on with a finished study: more trials, same memory")
+    extend.add_argument("study", help=STUDY_HELP)
+    extend.add_argument("--trials", type=int, required=True, help="how many more")
+    extend.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help=EDIT_HELP)
+    _add_code(extend)
+    extend.set_defaults(run=_extend)
     studies = subparsers.add_parser("studies", help="list the studies of a storage")
     studies.set_defaults(run=_studies)
     show = subparsers.add_parser("show", help="one study: its trials, its winner, its test scores")
-    show.add_argument("study", help="id of a study, or the beginning of one for the newest that fits")
+    show.add_argument("study", help=STUDY_HELP)
     show.set_defaults(run=_show)
     report = subparsers.add_parser("report", help="write a study's report.html again")
-    report.add_argument("study", help="id of a study, or the beginning of one for the newest that fits")
+    report.add_argument("study", help=STUDY_HELP)
     report.set_defaults(run=_report)
 
 
@@ -32,6 +54,16 @@ def _add_spec(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("spec", metavar="SPEC", help="an experiment file (YAML)")
     told = "override one value of the file; may be repeated"
     verb.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help=told)
+
+
+def _add_address(verb: argparse.ArgumentParser) -> None:
+    told = "address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)"
+    verb.add_argument("--address", help=told)
+
+
+def _add_code(verb: argparse.ArgumentParser) -> None:
+    _add_address(verb)
+    verb.add_argument("--code", metavar="FOLDER", default=".", help="where your own modules are (default: here)")
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -46,13 +78,53 @@ def _run(args: argparse.Namespace) -> int:
     from raytune_app.spec import load
 
     experiment = load(args.spec, args.overrides)  # before anything heavy is imported
+    storage = open_storage(args)
+    replay = None
+    if args.replay:
+        experiment, replay = _replayed(experiment, storage, args.replay)
     from raytune_app.cli.experiment import run_experiment
     from raytune_app.cluster import connect
 
-    storage = open_storage(args)
     with connect(args.address) as cluster:
         say(f"Ray dashboard: {cluster.login}")
-        return run_experiment(args, experiment, storage)
+        return run_experiment(args, experiment, storage, replay)
+
+
+def _replayed(experiment: Experiment, storage: Storage, study: str) -> tuple[Experiment, dict[str, Any]]:
+    from raytune_app.tuning.folder import open_study
+    from raytune_app.tuning.replay import replayed
+
+    return replayed(experiment, open_study(storage, study))
+
+
+def _resume(args: argparse.Namespace) -> int:
+    return _go_on(args, more=0)
+
+
+def _extend(args: argparse.Namespace) -> int:
+    from raytune_app.errors import InputError
+
+    if args.trials < 1:
+        raise InputError("--trials must be at least 1", "say how many more trials to run")
+    return _go_on(args, more=args.trials)
+
+
+def _go_on(args: argparse.Namespace, more: int) -> int:
+    from raytune_app.spec.reading import parse_overrides
+    from raytune_app.tuning.folder import open_study
+
+    folder = open_study(open_storage(args), args.study)
+    edits = parse_overrides(args.overrides)
+    if more:
+        from raytune_app.tuning.space import trial_count
+
+        edits["trials"] = trial_count(folder.experiment()) + more
+    from raytune_app.cli.experiment import resume_study
+    from raytune_app.cluster import connect
+
+    with connect(args.address) as cluster:
+        say(f"Ray dashboard: {cluster.login}")
+        return resume_study(args, folder, edits)
 
 
 def _studies(args: argparse.Namespace) -> int:

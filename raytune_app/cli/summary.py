@@ -10,45 +10,93 @@ from rich.table import Table
 
 from raytune_app.cli.live import study_table
 from raytune_app.cli.output import result
-from raytune_app.spec import Experiment
 from raytune_app.training.metrics import SCORE_TITLES
 from raytune_app.tuning.folder import StudyFolder
-from raytune_app.tuning.study import Outcome
+
+SURE = 0.05
+"""Below this p value two networks are told apart."""
 
 
-def winner_text(outcome: Outcome, experiment: Experiment) -> str:
-    """Which trial won, by which score, with which values."""
-    winner = outcome.winner
-    assert winner is not None
-    objective = experiment.objective
-    lines = [f"winner: trial {winner.trial}, epoch {winner.epoch}, validation {objective.metric} {winner.score:.4f}"]
-    lines += [f"  {path}: {value}" for path, value in winner.config.items()]
-    if outcome.reason:
-        lines.append(f"  the study ended by {outcome.reason}")
+def winner_text(winner: dict[str, Any], reason: str | None) -> str:
+    """Which trial won, by which scores, with which values; from the content of winner.json."""
+    metric = winner["metric"]
+    se = f" (standard error over the folds {winner['se']:.4f})" if winner["se"] is not None else ""
+    lines = [f"winner: trial {winner['trial']}, epoch {winner['epoch']}, validation {metric} {winner['score']:.4f}{se}"]
+    lines += [f"  {path}: {value}" for path, value in winner["config"].items()]
+    if winner["schedule"]:
+        lines.append("  trained with, by epoch:")
+        lines += [f"    from {epoch + 1}: {_values(values)}" for epoch, values in winner["schedule"]]
+    if winner["confirmed"]:
+        lines.append(confirmed_text(winner))
+    if winner["pareto"]:
+        lines.append(f"  picked of a Pareto set of {len(winner['pareto'])}:")
+        lines += [
+            f"    trial {one['trial']}: {', '.join(f'{score:g}' for score in one['scores'])}"
+            for one in winner["pareto"]
+        ]
+    if reason:
+        lines.append(f"  the study ended by {reason}")
+    return "\n".join(lines)
+
+
+def confirmed_text(winner: dict[str, Any]) -> str:
+    """What fresh seeds said of the best, and by how much the search had overstated the winner."""
+    metric, sign = winner["metric"], 1 if winner["mode"] == "max" else -1
+    lines = ["  trained again with fresh seeds:"]
+    for one in winner["confirmed"]:
+        spread = f"mean {one['mean']:.4f}, standard error {_number(one['se'])}, n = {len(one['scores'])}"
+        lines.append(f"    trial {one['trial']}: {metric} {spread}; the search had said {one['search_score']:.4f}")
+    chosen = next(one for one in winner["confirmed"] if one["trial"] == winner["search_trial"])
+    overstated = sign * (chosen["search_score"] - chosen["mean"])
+    lines.append(f"  chosen by the mean: trial {chosen['trial']}; the search had overstated it by {overstated:+.4f}")
     return "\n".join(lines)
 
 
 def champion_text(test: dict[str, Any]) -> str:
     """The scores on the sealed test part, with 95 % intervals and the per-class table."""
     lines = [f"sealed test part, n = {test['n']:,}:"]
+    titles = {**SCORE_TITLES, "calibration_error": "calibration error"}
     lines += [
-        f"  {title:<16}{test[key]:.4f}  (95 % interval {test[key + '_low']:.4f} to {test[key + '_high']:.4f})"
-        for key, title in SCORE_TITLES.items()
+        f"  {title:<19}{test[key]:.4f}  (95 % interval {test[key + '_low']:.4f} to {test[key + '_high']:.4f})"
+        for key, title in titles.items()
+        if key in test
     ]
+    if against := test.get("against"):
+        verdict = "a real difference" if against["p_value"] < SURE else "no difference that these pictures can show"
+        lines.append(
+            f"  {against['name']}: accuracy {against['accuracy']:.4f}; right alone: the winner {against['only_a']}, "
+            f"they {against['only_b']}; McNemar's p = {against['p_value']:.2g}, {verdict}"
+        )
     return "\n".join(lines) + "\n" + _drawn(_per_class(test))
 
 
 def show_study(args: argparse.Namespace, folder: StudyFolder) -> int:
     """The verb `show`."""
-    winner, table = folder.winner(), study_table(folder.view(), folder.experiment().objective)
-    text = f"{folder.study}: {folder.record()['state']}\n{_drawn(table)}"
+    winner, view, record = folder.winner(), folder.view(), folder.record()
+    table = study_table(view, folder.experiment().objective)
+    reason = f" ({record['reason']})" if record["reason"] else ""
+    text = f"{folder.study}: {record['state']}{reason}\n{_drawn(table)}"
+    if winner:
+        text += "\n" + winner_text(winner, None)
     if winner and winner["test"]:
         text += "\n" + champion_text(winner["test"])
     then = [f"raytune report {folder.study}"]
+    if record["state"] != "finished":
+        then.insert(0, f"raytune resume {folder.study}")
     if winner and winner["model"]:
         then.append(f"raytune serve {winner['model']['name']}@{winner['model']['version']}")
-    result(args, text, {"study": folder.record(), "winner": winner}, then)
+    result(args, text, {"study": record, "winner": winner}, then)
     return 0
+
+
+def _values(values: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{path} {value:.4g}" if isinstance(value, float) else f"{path} {value}" for path, value in values.items()
+    )
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
 
 
 def _per_class(test: dict[str, Any]) -> Table:

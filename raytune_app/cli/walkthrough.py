@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import raytune_app
-from raytune_app.cli.experiment import Finished, finish, next_commands, run_trials
+from raytune_app.cli.experiment import Finished, code_paths, finish, next_commands, run_trials
 from raytune_app.cli.interrupt import terminate_as_interrupt, wait_for_interrupt
 from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_storage
@@ -24,7 +24,9 @@ from raytune_app.deployment import Deployment, check_port, deploy
 from raytune_app.endpoint import Endpoint, Evaluation
 from raytune_app.errors import EndpointError, InputError
 from raytune_app.spec import Experiment, load
+from raytune_app.tuning.crown import Champion
 from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.study import prepare
 
 SHOWN_DIGITS = 4
 SHADES = " .:-=+*#%@"
@@ -41,7 +43,8 @@ def walk_through(args: argparse.Namespace) -> int:
         _title(1, "a local Ray")
         say(f"dashboard: {cluster.login}")
         _title(2, f"tune {experiment.model.name} on {experiment.data.name}: {experiment.trials} trials")
-        prepared, outcome = run_trials(experiment, storage, _experiment_file().parent)
+        prepared = prepare(experiment, storage, code_paths(_experiment_file().parent))
+        outcome = run_trials(prepared)
         _title(3, "the winner on the sealed test part")
         finished = finish(prepared, outcome)
         if finished is None:
@@ -57,7 +60,7 @@ def walk_through(args: argparse.Namespace) -> int:
 def _serve_and_evaluate(
     args: argparse.Namespace, cluster: Cluster, experiment: Experiment, finished: Finished, started: float
 ) -> int:
-    assert experiment.register_as is not None and finished.version is not None
+    assert experiment.register_as is not None and finished.version is not None and finished.champion is not None
     model = experiment.register_as.model
     storage = finished.outcome.folder.storage
     test = load_test(experiment.data)
@@ -67,7 +70,7 @@ def _serve_and_evaluate(
         _show_digits(endpoint, model, test)
         _title(5, f"evaluate all {len(test):,} test pictures through the endpoint")
         evaluation = endpoint.evaluate(model, test.images, test.labels)
-        say(_compared(evaluation, finished))
+        say(_compared(evaluation, finished.champion))
         _title(6, "where everything is")
         _summary(args, experiment, finished, evaluation, deployment, started)
         if args.keep:
@@ -86,8 +89,8 @@ def _show_digits(endpoint: Endpoint, model: str, test: Arrays) -> None:
         )
 
 
-def _compared(evaluation: Evaluation, finished: Finished) -> str:
-    differing = int((evaluation.predictions != finished.champion.predictions).sum())
+def _compared(evaluation: Evaluation, champion: Champion) -> str:
+    differing = int((evaluation.predictions != champion.predictions).sum())
     if differing:
         raise EndpointError(
             f"{differing} of the endpoint's answers differ from step 3's", "please report this as a fault"
@@ -108,7 +111,7 @@ def _summary(
     started: float,
 ) -> None:
     folder = finished.outcome.folder
-    assert experiment.register_as is not None
+    assert experiment.register_as is not None and finished.champion is not None
     model = experiment.register_as.model
     content: dict[str, Any] = {
         "study": folder.study,

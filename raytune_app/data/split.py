@@ -1,4 +1,4 @@
-"""Stratified samples and splits: every class keeps its share, and the same seed draws the same pictures."""
+"""Stratified samples, splits and folds: every class keeps its share, and the same seed draws the same pictures."""
 
 from __future__ import annotations
 
@@ -47,6 +47,39 @@ def stratified_sample(labels: Indices, size: int, rng: np.random.Generator, clas
     wanted = _apportion(np.bincount(labels, minlength=len(classes)), size)
     _check_counts(wanted, classes)
     return _draw(labels, wanted, rng)
+
+
+def stratified_folds(
+    labels: Indices, count: int, rng: np.random.Generator, classes: Sequence[str]
+) -> tuple[Indices, ...]:
+    """Deal the pictures into `count` parts: of each class, and of all pictures, any two parts differ by at most one.
+
+    Args:
+        labels: int64 [N], indices into `classes`.
+        count: 2 to N.
+        rng: the only source of randomness.
+        classes: the label names, for the error.
+
+    Returns:
+        The indices of each part in ascending order; every picture is in exactly one.
+
+    Raises:
+        DataError: a class has fewer pictures than there are parts.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    smallest = int(np.argmin(counts))
+    if counts[smallest] < count:
+        raise DataError(
+            f"class {classes[smallest]!r} has {counts[smallest]} pictures, too few for one in each of {count} folds",
+            "lower folds, add pictures of this class, or raise data.train_limit",
+        )
+    dealt = _draw_in_turn(labels, len(classes), rng)
+    return tuple(np.sort(dealt[part::count]) for part in range(count))
+
+
+def _draw_in_turn(labels: Indices, classes: int, rng: np.random.Generator) -> Indices:
+    """All indices, one class after the other, each class shuffled."""
+    return np.concatenate([rng.permutation(np.flatnonzero(labels == label)) for label in range(classes)])
 
 
 def _check_counts(counts: Indices, classes: Sequence[str]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from raytune_app.errors import InputError
 from raytune_app.models.classifier import Classifier
 from raytune_app.models.conv_net import ConvNet
 from raytune_app.models.custom import custom_network
 from raytune_app.models.signature import Signature
 from raytune_app.models.tutorial_cnn import TutorialCnn
-from raytune_app.spec.grammar import ConvNetSpec, CustomModelSpec, ModelSpec, TutorialCnnSpec
+from raytune_app.spec.grammar import ConvNetSpec, CustomModelSpec, ModelSpec, NoModelSpec, TutorialCnnSpec
 
 
 def build(model: ModelSpec, signature: Signature, seed: int) -> Classifier:
@@ -49,3 +50,5 @@ def _network(model: ModelSpec, signature: Signature) -> nn.Module:
             )
         case CustomModelSpec():
             return custom_network(model.factory, model.options, signature)
+        case NoModelSpec():
+            raise InputError("the experiment has no network", "add `model:`")

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from raytune_app.spec.grammar import ObjectiveSpec
-from raytune_app.tuning.events import StudyView, TrialState, TrialView
+from raytune_app.tuning.view import StudyView, TrialState, TrialView
 
 COLOURS = {
     TrialState.FINISHED.value: "#1d9a6c",
@@ -28,7 +28,7 @@ def learning_curves(view: StudyView, objective: ObjectiveSpec, winner: int | Non
     for trial in sorted(view.trials.values(), key=lambda trial: trial.number == winner):
         rows = [row for row in trial.epochs if row.get(objective.metric) is not None]
         if rows:
-            figure.add_trace(_curve(trial, rows, objective.metric.value, wins=trial.number == winner))
+            figure.add_trace(_curve(trial, rows, str(objective.metric), wins=trial.number == winner))
     figure.update_xaxes(title="epoch", dtick=max(1, view.epochs_per_trial // 10))
     figure.update_yaxes(title=f"validation {objective.metric}")
     return _styled(figure)

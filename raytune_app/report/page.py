@@ -12,8 +12,8 @@ from plotly.offline import get_plotlyjs
 from raytune_app.report.figures import COLOURS, WINNER_COLOUR, learning_curves
 from raytune_app.spec.grammar import ObjectiveSpec
 from raytune_app.training.metrics import SCORE_TITLES
-from raytune_app.tuning.events import StudyView, TrialView
 from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.view import StudyView, TrialView
 
 ERROR_HEAT = 0.05
 """A share of a label's pictures that all get the same wrong answer: from here on the cell has its full colour."""
@@ -50,7 +50,7 @@ def _render(folder: StudyFolder) -> str:
         errors={trial.number: trial.error for trial in view.trials.values() if trial.error},
         winner=winner,
         test=test,
-        scores=[(title, key) for key, title in SCORE_TITLES.items()],
+        scores=[(title, key) for key, title in SCORE_TITLES.items() if test and key in test],
         matrix=_matrix(test["confusion"]) if test else [],
         colours=_legend(view, experiment.objective, winner),
         curves=Markup(curves.to_json().replace("<", "\\u003c")),  # noqa: S704  # JSON that cannot end its script

@@ -8,6 +8,8 @@
     {choice: [a, b, ...]}         one of the listed values
     {grid: [a, b, ...]}           every listed value, with `search: {name: grid}`
 
+With `perturb: true` beside it, population based training may change the value while a trial trains.
+
 The names and the half-open intervals are Ray Tune's.
 """
 
@@ -34,6 +36,7 @@ class Kind(StrEnum):
     GRID = "grid"
 
 
+PERTURB = "perturb"
 _LISTED = (Kind.CHOICE, Kind.GRID)
 _INTEGER = (Kind.RANDINT, Kind.LOGRANDINT)
 _LOGARITHMIC = (Kind.LOGUNIFORM, Kind.LOGRANDINT)
@@ -58,6 +61,8 @@ class Domain:
 
     kind: Kind
     arguments: tuple[Any, ...]
+    perturb: bool = False
+    """Population based training may change the value while a trial trains."""
 
     @property
     def is_listed(self) -> bool:
@@ -87,9 +92,36 @@ class Domain:
         value = rng.uniform(low, high)
         return self._rounded(value) if self.kind is Kind.QUNIFORM else _inside(value, low, high)
 
-    def to_dict(self) -> dict[str, list[Any]]:
+    def at(self, share: float) -> Any:
+        """The value below which `share` of the domain lies, 0 <= share < 1; listed values have equal shares."""
+        if self.is_listed:
+            return self.arguments[min(int(share * len(self.arguments)), len(self.arguments) - 1)]
+        low, high = self.arguments[:2]
+        if self.kind in _LOGARITHMIC:
+            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        else:
+            value = low + share * (high - low)
+        return self.nearest(value)
+
+    def nearest(self, value: float) -> Any:
+        """The number of the domain that is nearest to `value`; numeric domains only."""
+        assert not self.is_listed, self.kind
+        low, high = self.arguments[:2]
+        if self.kind in _INTEGER:
+            return min(max(math.floor(value), low), high - 1)
+        return self._rounded(value) if self.kind is Kind.QUNIFORM else _inside(value, low, high)
+
+    def holds(self, value: Any) -> bool:
+        """True if `value` may be drawn from the domain."""
+        if self.is_listed:
+            return any(value == each and type(value) is type(each) for each in self.arguments)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return bool(math.isclose(self.nearest(value), value, rel_tol=_ROUNDING))
+
+    def to_dict(self) -> dict[str, Any]:
         """As it stands in the file."""
-        return {self.kind.value: list(self.arguments)}
+        return {self.kind.value: list(self.arguments), **({PERTURB: True} if self.perturb else {})}
 
     def _multiples(self) -> Iterator[float]:
         low, high, step = self.arguments
@@ -109,15 +141,19 @@ def _inside(value: float, low: float, high: float) -> float:
 
 def parse_domain(content: Mapping[str, Any]) -> Domain:
     """`{kind: [arguments]}` as a Domain. Raises ValueError saying which rule is broken."""
-    if len(content) != 1:
+    perturb = content.get(PERTURB, False)
+    if not isinstance(perturb, bool):
+        raise ValueError(f"{PERTURB} must be true or false")
+    kinds = [(name, arguments) for name, arguments in content.items() if name != PERTURB]
+    if len(kinds) != 1:
         raise ValueError("a domain has one key: " + ", ".join(Kind))
-    (name, arguments), *_ = content.items()
+    ((name, arguments),) = kinds
     if name not in list(Kind):
         raise UnknownDomainError(name)
     if not isinstance(arguments, list | tuple):
         raise ValueError(f"{name} needs a list, such as {name}: [1, 2]")
     kind, values = Kind(name), tuple(arguments)
-    return Domain(kind, _listed(kind, values) if kind in _LISTED else _bounds(kind, values))
+    return Domain(kind, _listed(kind, values) if kind in _LISTED else _bounds(kind, values), perturb)
 
 
 def _listed(kind: Kind, values: tuple[Any, ...]) -> tuple[Any, ...]:

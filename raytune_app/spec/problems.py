@@ -17,6 +17,12 @@ _OWN_LEVELS = re.compile(r"(constrained-)?(float|int|str)|literal\[.*\]|function
 _NEAR_MISS = "did you mean"
 _SECTIONS: dict[str, type[grammar.Section]] = {
     "data": grammar.DataSpec,
+    "pick": grammar.PickSpec,
+    "folds": grammar.FoldsSpec,
+    "confirm": grammar.ConfirmSpec,
+    "parallel": grammar.ParallelSpec,
+    "failures": grammar.FailuresSpec,
+    "keep": grammar.KeepSpec,
     "train": grammar.TrainSpec,
     "augment": grammar.AugmentSpec,
     "objective": grammar.ObjectiveSpec,
@@ -28,7 +34,13 @@ _SECTIONS: dict[str, type[grammar.Section]] = {
     "conv_net": grammar.ConvNetSpec,
     "custom": grammar.CustomModelSpec,
     "fifo": grammar.FifoSpec,
+    "none": grammar.NoModelSpec,
     "asha": grammar.AshaSpec,
+    "asha_promotion": grammar.AshaPromotionSpec,
+    "hyperband": grammar.HyperbandSpec,
+    "median": grammar.MedianSpec,
+    "pbt": grammar.PbtSpec,
+    "pb2": grammar.Pb2Spec,
 }
 
 
@@ -77,6 +89,8 @@ def _path(location: tuple[str | int, ...]) -> str:
     parts = [str(part) for part in location]
     if len(parts) > 1 and parts[0] in ("model", "scheduler"):
         del parts[1]  # the discriminator's own level
+    if len(parts) > 1 and parts[0] == "objective" and parts[1] == "0":
+        del parts[1]  # a single objective is a mapping in the file
     return ".".join(part for part in parts if not _OWN_LEVELS.fullmatch(part)) or "the file"
 
 

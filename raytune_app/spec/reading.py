@@ -26,7 +26,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
         SpecError: every mistake in the file at once.
         InputError: the file cannot be read, is over 1 MB, or is not a YAML mapping.
     """
-    return parse(merge(read_document(path), _parse_overrides(overrides)))
+    return parse(merge(read_document(path), parse_overrides(overrides)))
 
 
 def parse(content: Mapping[str, Any]) -> Experiment:
@@ -87,7 +87,8 @@ def _without(content: Mapping[str, Any], paths: Sequence[str], above: str = "") 
     }
 
 
-def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """`a.b=c` texts as values by dotted path, each value read as YAML. Raises InputError."""
     parsed = {}
     for override in overrides:
         path, equals, text = override.partition("=")

@@ -49,6 +49,8 @@ def _name(value: str) -> str:
 Name = Annotated[str, BeforeValidator(str), WrapValidator(lambda value, validate: _name(validate(value)))]
 Integer = Annotated[int, BeforeValidator(no_bool)]
 Number = Annotated[float, BeforeValidator(no_bool), Field(allow_inf_nan=False)]
+FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+"""Something in a user's own module: `module:name`."""
 Keyword = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 Option = Annotated[Any, BeforeValidator(_plain)]
 Tunable = Annotated[T, WrapValidator(_value_or_domain)]

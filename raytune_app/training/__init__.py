@@ -1,1 +1,1 @@
-"""Training in pure PyTorch: `Run` is one trial's training, `fit` yields one EpochResult an epoch."""
+"""Training in pure PyTorch: a `Learner` trains one configuration an epoch at a time: ours, on folds, or the user's."""

@@ -1,6 +1,7 @@
 """Scores of a classifier, all from one confusion table, and how sure one can be of them.
 
-Macro scores are plain means over the classes; a quotient 0 / 0 counts as 0, as in scikit-learn's default.
+Macro scores are plain means over the classes, weighted scores means weighted by the classes' pictures; a quotient 0 / 0
+counts as 0, as in scikit-learn's default.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ SCORE_TITLES = {
     "macro_precision": "macro precision",
     "macro_recall": "macro recall",
     "macro_f1": "macro F1",
+    "weighted_precision": "weighted precision",
+    "weighted_recall": "weighted recall",
+    "weighted_f1": "weighted F1",
 }
 """How people read the keys of `report_scores` that carry an interval."""
 
 MACROS = ("macro_precision", "macro_recall", "macro_f1")
+WEIGHTED = ("weighted_precision", "weighted_recall", "weighted_f1")
 _Z_95 = 1.959963984540054
 _RESAMPLES = 2000
 
@@ -43,6 +48,9 @@ class Scores:
     macro_precision: float
     macro_recall: float
     macro_f1: float
+    weighted_precision: float
+    weighted_recall: float
+    weighted_f1: float
     precision: Floats
     recall: Floats
     f1: Floats
@@ -52,16 +60,9 @@ class Scores:
     def of(cls, table: Counts) -> Scores:
         """From a confusion table [K, K], row = truth."""
         precision, recall, f1 = _per_class(table)
-        return cls(
-            accuracy=float(np.trace(table) / max(int(table.sum()), 1)),
-            macro_precision=float(precision.mean()),
-            macro_recall=float(recall.mean()),
-            macro_f1=float(f1.mean()),
-            precision=precision,
-            recall=recall,
-            f1=f1,
-            support=table.sum(axis=1),
-        )
+        means = {name: float(mean) for name, mean in _means(table, (precision, recall, f1)).items()}
+        accuracy = float(np.trace(table) / max(int(table.sum()), 1))
+        return cls(accuracy, **means, precision=precision, recall=recall, f1=f1, support=table.sum(axis=1))
 
 
 def wilson_95(successes: int, total: int) -> tuple[float, float]:
@@ -75,24 +76,29 @@ def wilson_95(successes: int, total: int) -> tuple[float, float]:
 
 
 def bootstrap_95(table: Counts, seed: int) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of the macro scores: the test pictures drawn anew 2000 times (Efron 1979).
+    """95 % percentile intervals of the macro and weighted scores: the test pictures drawn anew 2000 times (Efron 1979).
 
     Drawing N pictures with replacement is drawing a confusion table from a multinomial, which costs K*K, not N.
     """
     total = int(table.sum())
     if total == 0:
-        return dict.fromkeys(MACROS, (0.0, 1.0))
+        return dict.fromkeys(MACROS + WEIGHTED, (0.0, 1.0))
     rng = np.random.default_rng(seed)
     tables = rng.multinomial(total, table.ravel() / total, size=_RESAMPLES).reshape(-1, *table.shape)
-    drawn = dict(zip(MACROS, (scores.mean(axis=-1) for scores in _per_class(tables)), strict=True))
-    return {name: (float(np.quantile(v, 0.025)), float(np.quantile(v, 0.975))) for name, v in drawn.items()}
+    return {name: interval_95(values) for name, values in _means(tables, _per_class(tables)).items()}
+
+
+def interval_95(values: Floats) -> tuple[float, float]:
+    """The 2.5 % and the 97.5 % quantile of values drawn anew, float64 [R]."""
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def report_scores(table: Counts, classes: Sequence[str], seed: int) -> dict[str, Any]:
     """All there is to say of a confusion table, as plain values safe for JSON.
 
     Returns:
-        `n`; `accuracy` and the macro scores, each with `_low` and `_high` (95 %); `per_class`, a list of
+        `n`; `accuracy`, the macro and the weighted scores, each with `_low` and `_high` (95 %); `per_class`, a list of
         {label, precision, recall, f1, support}; `confusion`, rows = truth.
     """
     scores, total = Scores.of(table), int(table.sum())
@@ -116,6 +122,15 @@ def _per_class(table: Counts) -> tuple[Floats, Floats, Floats]:
     hits = np.diagonal(table, axis1=-2, axis2=-1)
     predicted, actual = table.sum(axis=-2), table.sum(axis=-1)
     return _ratio(hits, predicted), _ratio(hits, actual), _ratio(2 * hits, predicted + actual)
+
+
+def _means(table: Counts, per_class: tuple[Floats, Floats, Floats]) -> dict[str, Floats]:
+    """Macro and weighted means [...] of the scores [..., K] of confusion tables [..., K, K]."""
+    support = table.sum(axis=-1)
+    total = np.maximum(support.sum(axis=-1), 1)
+    macro = {name: scores.mean(axis=-1) for name, scores in zip(MACROS, per_class, strict=True)}
+    weighted = {name: (scores * support).sum(axis=-1) / total for name, scores in zip(WEIGHTED, per_class, strict=True)}
+    return macro | weighted
 
 
 def _ratio(above: Counts, below: Counts) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,9 @@ class EpochResult:
         diverged: the loss was not a number, infinite, or beyond all sense.
         finished: no further epoch is due: the last one, patience at its end, or diverged.
         peak_gpu_mb: most memory that tensors took on the GPU so far; None on a CPU.
+        parameters: numbers of the network that training adjusts.
+        latency_ms: median time of the network on one picture on one CPU thread; None where no objective asks for it.
+        objective_se: standard error of the first objective over the folds; None without folds.
     """
 
     epoch: int
@@ -36,3 +40,13 @@ class EpochResult:
     diverged: bool
     finished: bool
     peak_gpu_mb: float | None
+    parameters: int
+    latency_ms: float | None = None
+    objective_se: float | None = None
+
+
+class Trains(Protocol):
+    """What trains an epoch at a time: a Run or a FoldedRun."""
+
+    def train_epoch(self) -> EpochResult:
+        """One epoch more."""

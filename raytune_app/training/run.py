@@ -5,23 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from raytune_app.data.arrays import Training
 from raytune_app.data.augment import Augmentation
+from raytune_app.data.folds import fold_count
 from raytune_app.errors import DataError
-from raytune_app.models.catalog import build
+from raytune_app.models.catalog import build, parameter_count
 from raytune_app.models.classifier import Classifier
 from raytune_app.models.signature import Signature
-from raytune_app.spec.grammar import Experiment
+from raytune_app.spec.grammar import Experiment, Metric
+from raytune_app.training.latency import latency_ms
 from raytune_app.training.memory import keep_freed_memory
-from raytune_app.training.metrics import Scores
+from raytune_app.training.metrics import Counts, Scores
 from raytune_app.training.optimizers import build_optimizer, join_state, set_lr, split_state
-from raytune_app.training.pictures import place
-from raytune_app.training.result import EpochResult
+from raytune_app.training.patience import Patience
+from raytune_app.training.pictures import Pictures, place
+from raytune_app.training.result import EpochResult, Trains
 from raytune_app.training.schedules import lr_factor
 from raytune_app.training.seeds import Purpose, generator, network_randomness
 from raytune_app.training.speed import Speed
@@ -67,6 +72,12 @@ class Run:
         seed: of weights, order, augmentation and dropout.
         device: where to train.
         speed: how to compute.
+        parts: other training and validation pictures than those of `data`, already on the device.
+
+    Attributes:
+        epoch: epochs trained so far.
+        table: the confusion table int64 [K, K] of the last epoch's validation, row = truth.
+        latency_ms: as in EpochResult; measured at the first epoch if an objective asks for it and it is still None.
 
     Raises:
         DataError: a batch is larger than the training part.
@@ -74,21 +85,30 @@ class Run:
     """
 
     def __init__(
-        self, experiment: Experiment, data: Training, *, seed: int, device: torch.device, speed: Speed
+        self,
+        experiment: Experiment,
+        data: Training,
+        *,
+        seed: int,
+        device: torch.device,
+        speed: Speed,
+        parts: tuple[Pictures, Pictures] | None = None,
     ) -> None:
-        check_batch(experiment, data)
+        _check_batch(experiment, len(parts[0] if parts else data.train))
         self.epoch = 0
+        self.latency_ms: float | None = None
         self._experiment, self._seed, self._device = experiment, seed, device
-        self._train, self._validation = place(data, device)
+        self._train, self._validation = parts or place(data, device)
         signature = signature_of(experiment, data)
         self._classes = len(signature.classes)
+        self.table: Counts = np.zeros((self._classes, self._classes), np.int64)
         self.classifier = build_classifier(experiment, data, seed).to(device)
         if speed.channels_last:
             self.classifier.to(memory_format=torch.channels_last)
         self._augment = Augmentation.of(experiment.augment, signature.image_size)
         self._optimizer = build_optimizer(experiment.train, self.classifier.parameters())
         self._step = Step(self.classifier, self._optimizer, experiment.train, speed)
-        self._best: tuple[float, int] | None = None
+        self._patience = Patience(experiment)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
@@ -100,35 +120,36 @@ class Run:
 
     def train_epoch(self) -> EpochResult:
         """Train one epoch, then score the validation part. Never raises because the loss is not finite."""
+        self._measure_latency()
         started = time.perf_counter()
         with network_randomness(self._seed, self.epoch, self._device):
             tally = self._train_batches()
         train_loss = tally.loss  # waits for the device, so the time is that of the work, not of handing it out
         trained_s = time.perf_counter() - started
-        loss, table = validate(self.classifier, self._validation, self._classes)
+        loss, self.table = validate(self.classifier, self._validation, self._classes)
         self.epoch += 1
-        scores = Scores.of(table)
         diverged = self._is_senseless(train_loss) or self._is_senseless(loss)
-        values = {
-            "loss": loss,
-            "accuracy": scores.accuracy,
-            "macro_precision": scores.macro_precision,
-            "macro_recall": scores.macro_recall,
-            "macro_f1": scores.macro_f1,
-        }
-        out_of_patience = self._is_out_of_patience(values[self._experiment.objective.metric.value])
-        return EpochResult(
+        scores = Scores.of(self.table)
+        result = EpochResult(
             epoch=self.epoch,
             train_loss=train_loss,
             train_accuracy=tally.accuracy,
-            **values,
+            loss=loss,
+            accuracy=scores.accuracy,
+            macro_precision=scores.macro_precision,
+            macro_recall=scores.macro_recall,
+            macro_f1=scores.macro_f1,
             images_per_s=tally.count / trained_s,
             epoch_s=time.perf_counter() - started,
             lr=self._lr(self.epoch * self.steps_per_epoch - 1),
             diverged=diverged,
-            finished=diverged or out_of_patience or self.epoch >= self._experiment.train.epochs,
+            finished=diverged or self.epoch >= self._experiment.train.epochs,
             peak_gpu_mb=self._peak_gpu_mb(),
+            parameters=parameter_count(self.classifier),
+            latency_ms=self.latency_ms,
         )
+        is_over = self._patience.is_over(getattr(result, self._experiment.objective.metric), self.epoch)
+        return replace(result, finished=result.finished or is_over)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that later epochs depend on: tensors (`model.*`, `optimizer.*`) for safetensors, and values for JSON."""
@@ -137,8 +158,9 @@ class Run:
         tensors |= {OPTIMIZER + name: tensor for name, tensor in remembered.items()}
         return {name: _copy(tensor) for name, tensor in tensors.items()}, {
             "epoch": self.epoch,
-            "best": self._best,
+            "best": self._patience.state(),
             "optimizer": values,
+            "latency_ms": self.latency_ms,
         }
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -146,8 +168,8 @@ class Run:
         self.classifier.load_state_dict(weights_of(tensors))
         join_state(self._optimizer, _below(OPTIMIZER, tensors), values["optimizer"])
         self.epoch = int(values["epoch"])
-        best = values["best"]
-        self._best = None if best is None else (float(best[0]), int(best[1]))
+        self._patience.load_state(values["best"])
+        self.latency_ms = values.get("latency_ms")
 
     @property
     def _batch_size(self) -> int:
@@ -175,18 +197,16 @@ class Run:
     def _is_senseless(self, loss: float) -> bool:
         return not loss < EXPLODED * math.log(max(self._classes, 2))
 
-    def _is_out_of_patience(self, value: float) -> bool:
-        score = self._experiment.objective.sign * value
-        if self._best is None or score > self._best[0]:
-            self._best = score, self.epoch
-        patience = self._experiment.train.patience
-        return patience is not None and self.epoch - self._best[1] >= patience
+    def _measure_latency(self) -> None:
+        if self.latency_ms is None and any(each.metric == Metric.LATENCY_MS for each in self._experiment.objectives):
+            picture, _ = next(self._validation.batches(1))
+            self.latency_ms = latency_ms(self.classifier, picture)
 
     def _peak_gpu_mb(self) -> float | None:
         return torch.cuda.max_memory_allocated(self._device) / 2**20 if self._device.type == "cuda" else None
 
 
-def fit(run: Run) -> Iterator[EpochResult]:
+def fit(run: Trains) -> Iterator[EpochResult]:
     """Train to the end, one result an epoch; the last one has `finished` true."""
     while True:
         result = run.train_epoch()
@@ -196,8 +216,16 @@ def fit(run: Run) -> Iterator[EpochResult]:
 
 
 def check_batch(experiment: Experiment, data: Training) -> None:
-    """Raises DataError if a batch is larger than the training part."""
-    size, count = int(experiment.train.batch_size), len(data.train)
+    """Raises DataError if a batch is larger than the training part, with folds than the smallest fold's."""
+    count = len(data.train)
+    if experiment.folds is not None:
+        pictures, folds = count + len(data.validation), fold_count(experiment, data)
+        count = pictures - math.ceil(pictures / folds)
+    _check_batch(experiment, count)
+
+
+def _check_batch(experiment: Experiment, count: int) -> None:
+    size = int(experiment.train.batch_size)
     if size > count:
         raise DataError(
             f"train.batch_size {size} is larger than the training part, {count} pictures",

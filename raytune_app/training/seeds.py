@@ -16,11 +16,17 @@ class Purpose(IntEnum):
     ORDER = 0
     AUGMENTATION = 1
     NETWORK = 2
+    FOLD = 3
 
 
 def derive(seed: int, epoch: int, purpose: Purpose) -> int:
     """A well-mixed 63-bit seed."""
     return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """The seed of one fold's training, so that folds differ in their weights and orders too."""
+    return derive(seed, fold, Purpose.FOLD)
 
 
 def generator(seed: int, epoch: int, purpose: Purpose, device: torch.device) -> torch.Generator:

@@ -19,7 +19,7 @@ def validate(classifier: Classifier, pictures: Pictures, classes: int) -> tuple[
     classifier.eval()
     loss = torch.zeros((), dtype=torch.float64, device=pictures.labels.device)
     table = torch.zeros(classes * classes, dtype=torch.int64, device=pictures.labels.device)
-    for images, labels in zip(torch.split(pictures.images, BATCH), torch.split(pictures.labels, BATCH), strict=True):
+    for images, labels in pictures.batches(BATCH):
         logits = classifier(images)
         loss += F.cross_entropy(logits, labels, reduction="sum")
         table += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)

@@ -1,16 +1,23 @@
-"""Ray Tune's Callback, thin: tells the Conductor of starts, checkpoints and ends."""
+"""Ray Tune's Callback, thin: tells the Conductor of checkpoints, ends and failures."""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pyarrow.fs import FileSelector
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from raytune_app.tuning.conductor import Conductor
+import raytune_app
+from raytune_app.tuning.conductor import Conductor, Fault
+
+_LOST_NODE = ("node died", "node has died", "preempted", "node is dead", "terminated expectedly")
+_FRAME = re.compile(r'^  File ".*\n(?:    .*\n)?', re.MULTILINE)
+_NOT_OWN = ("site-packages", str(Path(raytune_app.__file__).parent))
 
 
 def guarded(hook: Callable[..., None]) -> Callable[..., None]:
@@ -33,54 +40,57 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
         conductor: of this study.
         tune_root: where Tune keeps the trials, as its checkpoints' paths spell it.
         tune_folder: the same folder relative to the study's.
-        count_parameters: of the network that a configuration describes; None where it cannot be built.
     """
 
-    def __init__(
-        self,
-        conductor: Conductor,
-        tune_root: str,
-        tune_folder: str,
-        count_parameters: Callable[[dict[str, Any]], int | None],
-    ) -> None:
+    def __init__(self, conductor: Conductor, tune_root: str, tune_folder: str) -> None:
         self.conductor = conductor
-        self._count_parameters = count_parameters
         self._tune_root = tune_root
         self._tune_folder = tune_folder
-        self._started: set[int] = set()
-
-    @guarded
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._note_start(trial)
 
     @guarded
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any
     ) -> None:
         inside = str(checkpoint.path).removeprefix(self._tune_root).lstrip("/")
-        self.conductor.saved(trial.config["number"], trial.last_result["epoch"], f"{self._tune_folder}/{inside}")
+        epoch = trial.last_result["row"]["epoch"]
+        self.conductor.saved(trial.config["trial"], epoch, f"{self._tune_folder}/{inside}", _size_mb(checkpoint))
 
     @guarded
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.conductor.ended(trial.config["number"])
+        self.conductor.ended(trial.config["trial"])
 
     @guarded
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._note_start(trial)  # a trial whose process never came up has had no start
-        self.conductor.ended(trial.config["number"], error=_last_line(trial.error_file))
-
-    def _note_start(self, trial: Trial) -> None:
-        number, values = trial.config["number"], trial.config["values"]
-        if number not in self._started:
-            self._started.add(number)
-            self.conductor.started(number, values, self._count_parameters(values))
+        text = _error_text(trial.error_file)
+        last = text.strip().splitlines()[-1:] or ["the trial's process died"]
+        self.conductor.failed(trial.config["trial"], fault_of(text), last[0], traceback_of(text))
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own cache; the event log is the truth, so nothing of ours goes in."""
         return {}
 
 
-def _last_line(error_file: str | None) -> str:
-    """The exception's own line of the traceback that Tune has just written beside the driver."""
-    lines = Path(error_file).read_text(errors="replace").strip().splitlines() if error_file else []
-    return lines[-1] if lines else "the trial's process died"
+def fault_of(text: str) -> Fault:
+    """What kind of failure Ray's account of a trial's error tells of."""
+    if "ray::" in text and _FRAME.search(text):
+        return Fault.GPU_MEMORY if "OutOfMemoryError" in text and "CUDA" in text else Fault.CODE
+    lowered = text.lower()
+    return Fault.NODE if any(sign in lowered for sign in _LOST_NODE) else Fault.PROCESS
+
+
+def traceback_of(text: str) -> str:
+    """The frames of the user's own files and the error's own line; all frames where none is the user's."""
+    frames = _FRAME.findall(text)
+    own = [frame for frame in frames if not any(part in frame for part in _NOT_OWN)]
+    last = text.strip().splitlines()[-1:] if frames else []
+    return "\n".join([*(frame.rstrip() for frame in own or frames), *last])
+
+
+def _error_text(error_file: str | None) -> str:
+    """What Tune has just written beside the driver of the latest failure."""
+    return Path(error_file).read_text(errors="replace") if error_file else ""
+
+
+def _size_mb(checkpoint: Checkpoint) -> float:
+    files = checkpoint.filesystem.get_file_info(FileSelector(str(checkpoint.path), recursive=True))
+    return float(sum(file.size or 0 for file in files) / 2**20)

@@ -1,51 +1,104 @@
-"""Decides after every report whether a trial goes on, and writes down what happened: pure, without Ray.
+"""Decides what every slot does next and what becomes of every trial, and writes it down: pure, without Ray.
 
-The adapters in `scheduler.py` and `callback.py` carry Ray's calls here and nothing else, so that every decision can be
-tested by feeding reports by hand.
+The adapters in `searcher.py`, `scheduler.py` and `callback.py` carry Ray's calls here and nothing else, so that every
+decision can be tested by feeding reports by hand. The event log is the only memory: `recall` rebuilds all from it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from raytune_app.spec.grammar import AshaSpec, BudgetSpec, Experiment
-from raytune_app.tuning.asha import Rungs
-from raytune_app.tuning.events import EventLog, TrialState
+from raytune_app.spec.grammar import Experiment
+from raytune_app.tuning.budget import Budget
+from raytune_app.tuning.events import EventLog
+from raytune_app.tuning.keeper import Place, outdated, outranked
+from raytune_app.tuning.planner import Plan, Planner
+from raytune_app.tuning.schedule.base import Verdict
+from raytune_app.tuning.stint import Stint
+from raytune_app.tuning.view import Event, Role, StudyView, TrialState, TrialView
 
 
-@dataclass
+class Fault(StrEnum):
+    """Why a trial's process stopped working."""
+
+    CODE = "code"
+    """The trial's own code raised: it would again."""
+    PROCESS = "process"
+    """The process died: killed, out of memory, a crash in native code."""
+    NODE = "node"
+    """Its node was lost or preempted: not the trial's doing."""
+    GPU_MEMORY = "gpu_memory"
+    """Its share of a GPU was too small."""
+
+
+Decision = tuple[TrialState | None, int | None]
+"""The state in which the trial leaves its slot, None to go on; and the rung it was judged at."""
+
+_VERDICTS = {Verdict.PAUSE: TrialState.PAUSED, Verdict.STOP: TrialState.STOPPED}
+
+
 class Conductor:
     """One study's decisions and its account of them.
 
     Args:
-        experiment: with its domains; the objective, the scheduler and the budget are read from it.
+        experiment: with its domains.
         log: where events go.
+        cpus, gpus: what one trial has: for the budget, and for a trial that runs out of GPU memory.
         clock: seconds, for the wall time budget.
+        delete: called with the path of a checkpoint that may go.
+        plan: see Planner.
+
+    Attributes:
+        fault: what went wrong while a report was written down; Ray would swallow it.
+        stop_reason: why the whole study should end now; None while it should go on.
     """
 
-    experiment: Experiment
-    log: EventLog
-    clock: Callable[[], float] = time.monotonic
-    fault: Exception | None = None
-    """What went wrong while a report was written down; Ray would swallow it."""
-    stop_reason: str | None = None
-    """Why the whole study should end now; None while it should go on."""
-    _rungs: Rungs | None = field(init=False)
-    _ending: dict[int, TrialState] = field(default_factory=dict, init=False)
-    _epochs: int = field(default=0, init=False)
-    _saving: set[int] = field(default_factory=set, init=False)
+    def __init__(
+        self,
+        experiment: Experiment,
+        log: EventLog,
+        *,
+        cpus: int = 1,
+        gpus: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        delete: Callable[[str], object] = str,
+        plan: Plan = (),
+    ) -> None:
+        self.experiment, self.log = experiment, log
+        self.fault: Exception | None = None
+        self.stop_reason: str | None = None
+        self._planner = Planner(experiment, log, plan)
+        self._budget = Budget(experiment.budget, experiment.objective, gpus or cpus)
+        self._gpus, self._delete = gpus, delete
+        self._clock, self._began_s, self._earlier_s = clock, clock(), 0.0
+        self._decided: dict[Place, Decision] = {}
+        self._leaving: dict[int, TrialState] = {}
+        self._saving: set[int] = set()
+        self._failed = 0
 
-    def __post_init__(self) -> None:
-        self._started = self.clock()
-        scheduler = self.experiment.scheduler
-        asha = isinstance(scheduler, AshaSpec)
-        self._rungs = Rungs(scheduler.grace, scheduler.reduction, self.experiment.train.epochs) if asha else None  # type: ignore[union-attr]  # narrowed by `asha`
+    @property
+    def view(self) -> StudyView:
+        """What has happened so far."""
+        return self.log.view
 
-    def started(self, trial: int, config: Mapping[str, Any], parameters: int | None) -> None:
-        self.log.append("trial_started", trial=trial, config=dict(config), parameters=parameters)
+    @property
+    def over(self) -> bool:
+        """Nothing is left to do, or the study should end now."""
+        return self.stop_reason is not None or self._planner.over
+
+    @property
+    def may_stop(self) -> bool:
+        """The study should end, and no checkpoint that was announced is still on its way: it may be the winner's."""
+        return self.over and not self._saving
+
+    @property
+    def reason(self) -> str | None:
+        """Why the study, or its search, ended before all was done."""
+        return self.stop_reason or self._planner.search_reason
 
     def fail(self, error: Exception) -> None:
         """End the study now, because of `error`."""
@@ -53,63 +106,158 @@ class Conductor:
         self.stop_reason = self.stop_reason or "an error"
         self._saving.clear()
 
-    @property
-    def may_stop(self) -> bool:
-        """The study should end, and no checkpoint that was announced is still on its way: it may be the winner's."""
-        return self.stop_reason is not None and not self._saving
+    def next(self) -> Stint | None:
+        """What a free slot should do; None if nothing now, or, once `over`, ever."""
+        return None if self.over else self._planner.next()
 
     def reported(self, trial: int, row: Mapping[str, Any], *, saves: bool = False) -> bool:
         """Take one epoch's report, write it down, and say whether the trial goes on.
+
+        An epoch that was reported before, and then lost with its process, is decided as it was then.
 
         Args:
             row: the fields of EpochResult.
             saves: a checkpoint of this epoch will follow in `saved`.
         """
-        self._epochs += 1
+        view = self.view.trials[trial]
         if saves:
             self._saving.add(trial)
-        survives = None if row["diverged"] else self._judge(trial, row)
-        state = self._state_after(row, survives=survives)
-        decision = None if survives is None and state is None else "continue" if state is None else state.value
-        self.log.append(
-            "epoch", trial=trial, **row, decision=decision, rung=row["epoch"] if survives is not None else None
-        )
-        if state is not None:
-            self._ending[trial] = state
-        self.stop_reason = self.stop_reason or self._spent(self.experiment.budget, row)
-        return state is None and self.stop_reason is None
+        place = trial, int(row["epoch"])
+        if place not in self._decided:
+            self._decided[place] = self._decide(view, row)
+        state, rung = self._decided[place]
+        if state is None and row["finished"]:  # a user's own training that has nothing more to report says so late
+            state = TrialState.FINISHED
+            self._decided[place] = state, rung
+        decision = state.value if state else None if rung is None else Verdict.CONTINUE.value
+        self._write("epoch", trial=trial, **row, decision=decision, rung=rung)
+        ends = self.stop_reason or (view.role is Role.SEARCH and self._planner.search_reason)
+        return state is None and not ends
 
-    def saved(self, trial: int, epoch: int, path: str) -> None:
+    def saved(self, trial: int, epoch: int, path: str, mb: float = 0.0) -> None:
         """A checkpoint lies at `path`, relative to the study folder."""
         self._saving.discard(trial)
-        self.log.append("checkpoint", trial=trial, epoch=epoch, path=path)
+        self._write("checkpoint", trial=trial, epoch=epoch, path=path, mb=round(mb, 3))
+        if not self._planner.copies:
+            self._forget(outdated(self.view.trials[trial], self.experiment.objective))
 
-    def ended(self, trial: int, error: str | None = None) -> None:
-        """The trial is over: as decided in `reported`, by `error`, or because the study ended."""
+    def ended(self, trial: int) -> None:
+        """The trial has left its slot: as decided in `reported`, or because the study or the search ended."""
         self._saving.discard(trial)
-        state = TrialState.FAILED if error else self._ending.get(trial, TrialState.STOPPED)
-        self.log.append("trial_ended", trial=trial, state=state.value, error=error)
+        state = self._leaving.get(trial)
+        if state is None:
+            self._write("trial_interrupted", trial=trial, error=None, fault=False)
+        elif state is TrialState.PAUSED:
+            self._write("trial_paused", trial=trial, epoch=self.view.trials[trial].saved_epoch)
+        else:
+            self._end(trial, state)
 
-    def _judge(self, trial: int, row: Mapping[str, Any]) -> bool | None:
-        if self._rungs is None:
-            return None
-        objective = self.experiment.objective
-        return self._rungs.survives(trial, row["epoch"], objective.sign * row[objective.metric])
+    def failed(self, trial: int, fault: Fault, error: str, details: str = "") -> None:
+        """The trial's process stopped working: it goes on from its checkpoint, or it has failed for good.
 
-    def _state_after(self, row: Mapping[str, Any], *, survives: bool | None) -> TrialState | None:
+        Args:
+            error: one line.
+            details: a traceback, written down with the first trial that shows this error.
+        """
+        self._saving.discard(trial)
+        if self._goes_on_after(self.view.trials[trial], fault):
+            self._write("trial_interrupted", trial=trial, error=error, fault=fault is Fault.PROCESS)
+            return
+        seen = any(each.error == error for each in self.view.trials.values())
+        self._end(trial, TrialState.FAILED, error, {} if seen or not details else {"details": details})
+        self._failed += 1
+        if self._failed >= self.experiment.failures.max_failed_trials:
+            self.stop_reason = self.stop_reason or f"failures: {self._failed} trials failed"
+
+    def recall(self, events: Iterable[Event]) -> None:
+        """Rebuild every decision from a log's own events, in order; then write down what was cut off with them."""
+        last: str | None = None
+        for event in events:
+            if event["event"] != "study_resumed" and last is not None:
+                self._earlier_s += _seconds(last, event["time"])
+            last = event["time"]
+            self.log.view.apply(event)
+            self._follow(event)
+        for trial in [each for each in self.view.trials.values() if each.state is TrialState.RUNNING]:
+            if not _is_saved(trial) and self._leaving.get(trial.number) in (TrialState.FINISHED, TrialState.PAUSED):
+                self._leaving.pop(trial.number)  # its last epoch is trained again
+            self.ended(trial.number)
+
+    def _write(self, event: str, **fields: Any) -> None:
+        written = self.log.append(event, **fields)
+        self._follow(written)
+
+    def _follow(self, event: Event) -> None:
+        """Keep up with an event that the view holds already, of this process or of an earlier one."""
+        match event["event"]:
+            case "epoch":
+                self._follow_epoch(event)
+            case "trial_resumed" | "trial_paused" | "trial_interrupted":
+                self._leaving.pop(event["trial"], None)
+            case "trial_ended":
+                self._leaving.pop(event["trial"], None)
+                self._follow_end(self.view.trials[event["trial"]])
+        self._planner.follow(event)
+
+    def _follow_epoch(self, event: Event) -> None:
+        trial = self.view.trials[event["trial"]]
+        place = trial.number, event["epoch"]
+        if place not in self._decided:  # by an earlier process: the schedule hears of it, the log has the last word
+            self._decide(trial, event)
+            said = event["decision"]
+            ends = said is not None and said != Verdict.CONTINUE
+            self._decided[place] = (TrialState(said) if ends else None), event["rung"]
+        if state := self._decided[place][0]:
+            self._leaving[trial.number] = state
+        if trial.role is Role.SEARCH:
+            self._budget.reported(event)
+            self._look_at_budget()
+
+    def _follow_end(self, trial: TrialView) -> None:
+        if trial.role is Role.SEARCH:
+            objective = self.experiment.objective
+            best = trial.best(objective.metric, objective.sign)
+            self._budget.ended(best[objective.metric] if best else None)
+            self._look_at_budget()
+
+    def _decide(self, trial: TrialView, row: Mapping[str, Any]) -> Decision:
         if row["diverged"]:
-            return TrialState.DIVERGED
-        if row["finished"]:
-            return TrialState.FINISHED
-        return TrialState.STOPPED if survives is False else None
+            return TrialState.DIVERGED, None
+        judgement = self._planner.judge(trial, row)
+        state = TrialState.FINISHED if row["finished"] else _VERDICTS.get(judgement.verdict)
+        return state, judgement.rung
 
-    def _spent(self, budget: BudgetSpec, row: Mapping[str, Any]) -> str | None:
-        objective = self.experiment.objective
-        if budget.epochs is not None and self._epochs >= budget.epochs:
-            return f"budget: {budget.epochs} epochs"
-        if budget.wall_time_s is not None and self.clock() - self._started >= budget.wall_time_s:
-            return f"budget: {budget.wall_time_s:g} s"
-        value = objective.sign * row[objective.metric]
-        if budget.target is not None and not row["diverged"] and value >= objective.sign * budget.target:
-            return f"target: {objective.metric} {budget.target:g}"
-        return None
+    def _end(self, trial: int, state: TrialState, error: str | None = None, more: Mapping[str, Any] = {}) -> None:
+        self._write("trial_ended", trial=trial, state=state.value, error=error, **more)
+        view = self.view.trials[trial]
+        if view.role is Role.SEARCH and not self._planner.copies:
+            self._forget([*outdated(view, self.experiment.objective), *outranked(self.view, self.experiment)])
+
+    def _goes_on_after(self, trial: TrialView, fault: Fault) -> bool:
+        if fault is Fault.PROCESS:
+            return trial.faults < self.experiment.failures.trial_retries
+        share = self._planner.gpus.get(trial.number, self._gpus)
+        if fault is Fault.GPU_MEMORY and 0 < share < 1:
+            self._planner.gpus[trial.number] = min(1.0, 2 * share)
+            return True
+        return fault is Fault.NODE
+
+    def _look_at_budget(self) -> None:
+        wall_s = self._earlier_s + self._clock() - self._began_s
+        self._planner.search_reason = self._planner.search_reason or self._budget.spent(wall_s)
+
+    def _forget(self, places: Iterable[Place]) -> None:
+        """First the log, then the files: it never names what is not there."""
+        for trial, epoch in list(places):
+            saved = self.view.trials[trial].checkpoints.get(epoch)
+            if saved is not None:
+                self._write("checkpoint_deleted", trial=trial, epoch=epoch)
+                self._delete(saved.path)
+
+
+def _is_saved(trial: TrialView) -> bool:
+    return trial.last is not None and trial.saved_epoch >= trial.last["epoch"]
+
+
+def _seconds(start: str, end: str) -> float:
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())

@@ -1,27 +1,28 @@
-"""After the choice: score the winner, once, on the sealed test part.
+"""After the choice: score the winner, once, on the sealed test part; beside it the defaults, if they were trained.
 
 This is the only module of tuning that loads the test part.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load as load_tensors
 
-from raytune_app.data.arrays import Training
+from raytune_app.data.arrays import Arrays, Training
 from raytune_app.data.catalog import load_test
 from raytune_app.models.classifier import Classifier
 from raytune_app.spec import Experiment, resolve
+from raytune_app.training.calibration import calibration_error
+from raytune_app.training.comparison import mcnemar
 from raytune_app.training.metrics import confusion, report_scores
 from raytune_app.training.predict import predict
 from raytune_app.training.run import build_classifier, weights_of
+from raytune_app.tuning.checkpoint import read_state
 from raytune_app.tuning.folder import StudyFolder
-from raytune_app.tuning.trainable import WEIGHTS
 from raytune_app.tuning.winner import Winner
 
 
@@ -37,14 +38,43 @@ class Champion:
     """The index of the answered label of each test picture, in the test part's order."""
 
 
-def crown(folder: StudyFolder, experiment: Experiment, winner: Winner, data: Training) -> Champion:
-    """Load the winner's checkpoint and score it on the sealed test part. Raises DataError or StorageError."""
-    resolved = resolve(experiment, winner.config)
-    classifier = build_classifier(resolved, data)
-    tensors = load_tensors(folder.storage.read(folder.paths / f"{winner.checkpoint}/{WEIGHTS}"))
-    classifier.load_state_dict(weights_of(tensors))
+def crown(
+    folder: StudyFolder, experiment: Experiment, winner: Winner, data: Training, against: Winner | None = None
+) -> Champion:
+    """Load the winner's checkpoint and score it on the sealed test part. Raises DataError or StorageError.
+
+    Args:
+        against: the defaults' trial, to be tested against.
+    """
     test = load_test(experiment.data)
-    predictions = predict(classifier, test.images, device=torch.device("cpu")).argmax(axis=1)
-    table = confusion(test.labels, predictions, len(data.classes))
-    scores = report_scores(table, data.classes, seed=experiment.seed)
-    return Champion(winner, classifier, resolved, {**scores, "labels": list(data.classes)}, predictions)
+    classifier, probabilities = _answers(folder, experiment, winner, data, test)
+    predictions = probabilities.argmax(axis=1)
+    scores = report_scores(confusion(test.labels, predictions, len(data.classes)), data.classes, seed=experiment.seed)
+    calibration = calibration_error(probabilities, test.labels, seed=experiment.seed)
+    scores |= {
+        "calibration_error": calibration.error,
+        "calibration_error_low": calibration.low,
+        "calibration_error_high": calibration.high,
+        "labels": list(data.classes),
+        "against": None,
+    }
+    if against is not None:
+        _, others = _answers(folder, experiment, against, data, test)
+        scores["against"] = _comparison(predictions, others.argmax(axis=1), test)
+    return Champion(winner, classifier, resolve(experiment, winner.config), scores, predictions)
+
+
+def _answers(
+    folder: StudyFolder, experiment: Experiment, trial: Winner, data: Training, test: Arrays
+) -> tuple[Classifier, NDArray[np.float32]]:
+    """The network at the trial's checkpoint, and its probabilities [N, K] for the test part."""
+    classifier = build_classifier(resolve(experiment, trial.config), data)
+    state = read_state(folder.storage, folder.paths / trial.checkpoint)
+    classifier.load_state_dict(weights_of(state.tensors))
+    return classifier, predict(classifier, test.images, device=torch.device("cpu"))
+
+
+def _comparison(ours: NDArray[np.int64], others: NDArray[np.int64], test: Arrays) -> dict[str, Any]:
+    """The defaults' accuracy, and McNemar's test of whether the winner is really better."""
+    right, others_right = ours == test.labels, others == test.labels
+    return {"name": "the defaults", "accuracy": float(others_right.mean()), **asdict(mcnemar(right, others_right))}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import platform
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 import raytune_app
@@ -18,7 +20,8 @@ from raytune_app.errors import NotFoundError
 from raytune_app.names import check_name
 from raytune_app.spec import Experiment, parse
 from raytune_app.storage import Storage, StudyPaths
-from raytune_app.tuning.events import StudyState, StudyView, read_events
+from raytune_app.tuning.events import read_events
+from raytune_app.tuning.view import StudyState, StudyView
 
 VERSIONED = ("ray", "torch", "torchvision", "numpy", "pyarrow")
 
@@ -64,8 +67,14 @@ class StudyFolder:
         self.storage.write_json(self.paths.state, {**self.record(), **changes})
 
 
-def create_study(storage: Storage, experiment: Experiment, data_fingerprint: str) -> StudyFolder:
-    """Make the folder of a new study: name, time and chance make an id that is never used twice."""
+def create_study(
+    storage: Storage, experiment: Experiment, data_fingerprint: str, replay: dict[str, Any] | None = None
+) -> StudyFolder:
+    """Make the folder of a new study: name, time and chance make an id that is never used twice.
+
+    Args:
+        replay: the study and the plan that this one trains again.
+    """
     now = datetime.now(UTC)
     study = f"{experiment.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = StudyFolder(storage, StudyPaths(study))
@@ -85,6 +94,8 @@ def create_study(storage: Storage, experiment: Experiment, data_fingerprint: str
             "code_fingerprint": code_fingerprint(),
             "speed": None,
             "job": None,
+            "driver": this_process(),
+            "replay": replay,
         },
     )
     return folder
@@ -101,6 +112,23 @@ def open_study(storage: Storage, study: str) -> StudyFolder:
         raise NotFoundError(f"no study {study!r} in {storage.uri}", "`raytune studies` lists them; check --storage")
     newest = max(matching, key=lambda name: name.rsplit("-", 3)[1:3])
     return StudyFolder(storage, StudyPaths(newest))
+
+
+def this_process() -> dict[str, Any]:
+    """Who works on a study: for those who would work on it at the same time."""
+    process = psutil.Process()
+    return {"host": platform.node(), "pid": process.pid, "started": process.create_time()}
+
+
+def is_worked_on(record: Mapping[str, Any]) -> bool:
+    """True if the process that `study.json` names is on this machine and still lives; another machine's is not seen."""
+    driver = record.get("driver") or {}
+    if record["state"] != StudyState.RUNNING or driver.get("host") != platform.node():
+        return False
+    try:
+        return bool(psutil.Process(driver["pid"]).create_time() == driver["started"])
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _experiment_of(study: str) -> str:

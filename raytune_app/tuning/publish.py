@@ -51,7 +51,7 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
         "labels": list(data.classes),
         "parameters": winner.parameters,
         "golden_tolerance": GOLDEN_TOLERANCE,
-        "metrics": {"validation": {experiment.objective.metric.value: winner.score}, "test": champion.test},
+        "metrics": {"validation": {str(experiment.objective.metric): winner.score}, "test": champion.test},
         "lineage": {
             "study": folder.study,
             "trial": winner.trial,

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raytune_app.errors import ResourceError
 from raytune_app.spec.grammar import ResourcesSpec
 
+MB = 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class TrialResources:
-    """One trial's CPUs and GPUs (a fraction shares one), and how many trials run at once."""
+    """One trial's share, and how many trials run at once.
+
+    Attributes:
+        gpus: a fraction shares one.
+        memory_mb: of main memory that Ray sets aside; None if it is not counted.
+        custom: Ray's custom resources, by name.
+        labels: what a node must be labelled with.
+    """
 
     cpus: int
     gpus: float
     slots: int
+    memory_mb: int | None = None
+    custom: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def bundle(self, gpus: float | None = None) -> dict[str, float]:
+        """As Ray counts them, by Ray's names; `gpus` for a trial that needs another share."""
+        memory = {} if self.memory_mb is None else {"memory": float(self.memory_mb * MB)}
+        shares = {"CPU": float(self.cpus), "GPU": self.gpus if gpus is None else gpus, **memory, **self.custom}
+        return {name: amount for name, amount in shares.items() if amount}
 
 
 def allot(asked: ResourcesSpec, nodes: Sequence[Mapping[str, float]], trials: int) -> TrialResources:
@@ -24,35 +42,55 @@ def allot(asked: ResourcesSpec, nodes: Sequence[Mapping[str, float]], trials: in
 
     Args:
         asked: by one trial.
-        nodes: the `Resources` of each living node, as `ray.nodes()` has them; a trial never spans two.
+        nodes: the `Resources` of each living node that has the asked labels, as `ray.nodes()` has them; a trial never
+            spans two.
         trials: how many there are to run.
 
     Raises:
         ResourceError: no node has what one trial takes.
     """
-    cpus, gpus = (max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU"))
-    wanted_gpus = min(1.0, gpus) if asked.gpus == "auto" else float(asked.gpus)
-    if wanted_gpus > gpus:
-        raise ResourceError(
-            f"a trial asks for {wanted_gpus:g} GPU, the cluster has {gpus:g} on a node",
-            "set `resources: {gpus: auto}` or start a cluster with GPUs",
-        )
-    if asked.cpus > cpus:
-        raise ResourceError(
-            f"a trial asks for {asked.cpus} CPUs, the cluster has {cpus:g} on a node", "lower `resources.cpus`"
-        )
-    fit = sum(_fit(node, asked.cpus, wanted_gpus) for node in nodes)
+    if not nodes:
+        raise ResourceError(f"no node has the labels {dict(asked.labels)}", "mend `resources.labels`, or start one")
+    most_gpus = _most(nodes, "GPU")
+    gpus = min(1.0, most_gpus) if asked.gpus == "auto" else float(asked.gpus)
+    share = TrialResources(asked.cpus, gpus, 1, asked.memory_mb, asked.custom, asked.labels)
+    for name, amount in share.bundle().items():
+        if amount > _most(nodes, name):
+            raise ResourceError(*_refusal(name, amount, _most(nodes, name)))
+    fit = sum(_fit(node, share.bundle()) for node in nodes)
     if fit == 0:
-        raise ResourceError("no node of the cluster has the CPUs and the GPUs of one trial together", "ask for less")
-    return TrialResources(asked.cpus, wanted_gpus, min(fit, asked.concurrent or fit, trials))
+        raise ResourceError("no node of the cluster has all that one trial takes together", "ask for less")
+    slots = min(fit, asked.concurrent or fit, trials)
+    return TrialResources(asked.cpus, gpus, slots, asked.memory_mb, asked.custom, asked.labels)
 
 
-def _fit(node: Mapping[str, float], cpus: int, gpus: float) -> int:
-    return int(min(node.get("CPU", 0.0) // cpus, _shares(gpus, node.get("GPU", 0.0))))
+def _most(nodes: Sequence[Mapping[str, float]], name: str) -> float:
+    return max(node.get(name, 0.0) for node in nodes)
+
+
+def _refusal(name: str, wanted: float, there: float) -> tuple[str, str]:
+    """What is missing, and the remedy."""
+    match name:
+        case "GPU":
+            remedy = "set `resources: {gpus: auto}` or start a cluster with GPUs"
+            return f"a trial asks for {wanted:g} GPU, the cluster has {there:g} on a node", remedy
+        case "CPU":
+            return f"a trial asks for {wanted:g} CPUs, the cluster has {there:g} on a node", "lower `resources.cpus`"
+        case "memory":
+            said = f"a trial asks for {wanted / MB:,.0f} MB of memory, the cluster has {there / MB:,.0f} on a node"
+            return said, "lower `resources.memory_mb`"
+    said = f"a trial asks for {wanted:g} of the resource {name!r}, the cluster has {there:g} on a node"
+    return said, f"start nodes with it, or mend `resources.custom.{name}`"
+
+
+def _fit(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
+    """How many trials the node holds; a fraction never spans two GPUs."""
+    room = [
+        _shares(amount, node.get(name, 0.0)) if name == "GPU" else math.floor(node.get(name, 0.0) / amount + 1e-9)
+        for name, amount in bundle.items()
+    ]
+    return int(min(room))
 
 
 def _shares(wanted: float, gpus: float) -> float:
-    """How many trials the GPUs hold; a fraction never spans two GPUs."""
-    if wanted == 0:
-        return float("inf")
-    return gpus // wanted if wanted >= 1 else gpus * math.floor(1 / wanted + 1e-9)
+    return gpus // wanted if wanted >= 1 else math.floor(gpus) * math.floor(1 / wanted + 1e-9)

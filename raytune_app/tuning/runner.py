@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,8 +20,9 @@ from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.resources import TrialResources
 from raytune_app.tuning.scheduler import ConductedScheduler, ConductedStopper
-from raytune_app.tuning.searcher import NumberedSearcher
+from raytune_app.tuning.searcher import ConductedSearcher
 from raytune_app.tuning.space import is_of_shape, trial_count
+from raytune_app.tuning.stint import Stint
 from raytune_app.tuning.trainable import TrialInput, TrialTrainable, make_importable
 
 _TUNE_ENVIRONMENT = {
@@ -29,17 +31,16 @@ _TUNE_ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "60",  # Tune's own state is a cache
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # our row is one field of Ray's result
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the event log names each trial's error
 }
 
 
 def run_trials(
-    experiment: Experiment,
     shared: TrialInput,
     folder: StudyFolder,
     conductor: Conductor,
     resources: TrialResources,
-    count_parameters: Callable[[dict[str, Any]], int | None],
     trainable: type[TrialTrainable] = TrialTrainable,
 ) -> None:
     """Train until every trial has ended, the budget is spent, or Ctrl-C; all that happened is in the event log.
@@ -48,26 +49,25 @@ def run_trials(
     StorageError of a full disk, say, after the trials have ended.
 
     Args:
-        count_parameters: of the network that a configuration describes; None where it cannot be built.
         trainable: what one trial does.
     """
-    tune_root = folder.storage.full(folder.paths.tune)
-    callback = ConductedCallback(conductor, tune_root, "tune", count_parameters)
+    name = _free_name(folder)
+    callback = ConductedCallback(conductor, folder.storage.full(folder.paths / name), name)
     # Tune installs handlers for these signals and leaves them; what comes after the trials needs its own again.
     with environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"), signals_kept(signal.SIGINT, signal.SIGUSR1):
         tune.Tuner(
             _with_input(trainable, shared, resources),
             tune_config=tune.TuneConfig(
-                search_alg=NumberedSearcher(experiment),
+                search_alg=ConductedSearcher(conductor),
                 scheduler=ConductedScheduler(conductor),
-                num_samples=trial_count(experiment),
+                num_samples=-1,  # until the Conductor says that all is done,
                 max_concurrent_trials=resources.slots,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
             ),
             run_config=tune.RunConfig(
-                name="tune",
+                name=name,
                 storage_path=folder.storage.full(folder.paths.folder),
                 storage_filesystem=folder.storage.fs,
                 stop=ConductedStopper(conductor),
@@ -81,11 +81,22 @@ def run_trials(
 
 def _with_input(trainable: type[TrialTrainable], shared: TrialInput, resources: TrialResources) -> Any:
     fed = tune.with_parameters(trainable, shared=shared)
-    return tune.with_resources(fed, {"cpu": resources.cpus, "gpu": resources.gpus})
+    return tune.with_resources(fed, lambda stint: _bundles(resources, stint["gpus"]))
+
+
+def _bundles(resources: TrialResources, gpus: float | None) -> tune.PlacementGroupFactory:
+    labels = {"bundle_label_selector": [dict(resources.labels)]} if resources.labels else {}
+    return tune.PlacementGroupFactory([resources.bundle(gpus)], **labels)
 
 
 def _trial_name(trial: Any) -> str:
-    return f"trial-{trial.config['number']:05d}"
+    return Stint(**trial.config).name
+
+
+def _free_name(folder: StudyFolder) -> str:
+    """Of Tune's folder: each process that works on the study has its own, `tune`, `tune-1`, ..."""
+    known = folder.storage.folders(folder.paths.folder)
+    return next(name for name in (f"tune-{n}" if n else "tune" for n in itertools.count()) if name not in known)
 
 
 @contextmanager
@@ -102,9 +113,16 @@ def _quiet(name: str) -> Iterator[None]:
 
 def measure_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
     """Choose the training speed where the trials will run, with one trial's share. Returns SpeedChoice's fields."""
-    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(_choose_speed)
+    remote = ray.remote(**_options(resources), max_retries=0)(_choose_speed)
     chosen: dict[str, Any] = ray.get(remote.remote(shared, values, resources))
     return chosen
+
+
+def _options(resources: TrialResources) -> dict[str, Any]:
+    """One trial's share, as a Ray task asks for it."""
+    share = resources.bundle()
+    asked = {"num_cpus": share.pop("CPU"), "num_gpus": share.pop("GPU", 0), "memory": share.pop("memory", None)}
+    return {**asked, "resources": share, "label_selector": dict(resources.labels) or None}
 
 
 def same_shape_trainings(experiment: Experiment, slots: int) -> int:
@@ -125,7 +143,7 @@ def _choose_speed(shared: TrialInput, values: dict[str, Any], resources: TrialRe
 
     make_importable(shared.code_paths)
     torch.set_num_threads(shared.cpus)
-    device = torch.device("cuda" if shared.uses_gpu else "cpu")
+    device = torch.device("cuda" if shared.gpus else "cpu")
     experiment = parse(shared.experiment)
     trainings = same_shape_trainings(experiment, resources.slots)
     choice = choose_speed(resolve(experiment, values), shared.data, device, trainings=trainings)

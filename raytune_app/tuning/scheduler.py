@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import Stopper
 
-from raytune_app.training.result import EpochResult
 from raytune_app.tuning.conductor import Conductor
+
+ROW = "row/"
+"""Before each field of our report: Ray flattens what a trial returns, and puts its own beside it."""
 
 
 class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
-    """Starts trials in order and stops those the Conductor ends."""
+    """Starts stints in order and ends those that the Conductor ends."""
 
     def __init__(self, conductor: Conductor) -> None:
         super().__init__()
         self._conductor = conductor
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        row = {key: value for key, value in result.items() if key in REPORTED}
         saves = bool(result["should_checkpoint"])
-        goes_on = self._conductor.reported(trial.config["number"], row, saves=saves)
+        row = {key.removeprefix(ROW): value for key, value in result.items() if key.startswith(ROW)}
+        goes_on = self._conductor.reported(trial.config["trial"], row, saves=saves)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -32,7 +33,7 @@ class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
 
 
 class ConductedStopper(Stopper):  # type: ignore[misc]  # Ray is untyped
-    """Ends the whole study once its budget is spent or its target reached."""
+    """Ends the whole study once nothing is left to do."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
@@ -46,7 +47,3 @@ class ConductedStopper(Stopper):  # type: ignore[misc]  # Ray is untyped
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-
-REPORTED = frozenset(field.name for field in fields(EpochResult))
-"""Everything else in a result is Ray's."""

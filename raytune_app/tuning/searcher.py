@@ -1,4 +1,4 @@
-"""Ray Tune's Searcher, thin: hands out trial numbers with the values `space.suggest` gives them."""
+"""Ray Tune's Searcher, thin: hands out the stints that the Conductor decides on."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from raytune_app.spec.grammar import Experiment
-from raytune_app.tuning.space import suggest, trial_count
+from raytune_app.tuning.conductor import Conductor
 
 
-class NumberedSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
-    """Suggests {"number": n, "values": {...}} for n = 0, 1, ... until the study's trials are handed out."""
+class ConductedSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
+    """Every stint is a trial to Ray: a trial of ours that pauses and goes on is several of Ray's."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        super().__init__(metric=experiment.objective.metric.value, mode=experiment.objective.mode.value)
-        self._experiment = experiment
-        self._next = 0
+    def __init__(self, conductor: Conductor) -> None:
+        objective = conductor.experiment.objective
+        super().__init__(metric=str(objective.metric), mode=str(objective.mode))
+        self._conductor = conductor
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self._next >= trial_count(self._experiment):
+        if self._conductor.fault is not None:
             return str(Searcher.FINISHED)
-        number, self._next = self._next, self._next + 1
-        return {"number": number, "values": suggest(self._experiment, number)}
+        stint = self._conductor.next()
+        if stint is not None:
+            return stint.to_dict()
+        return str(Searcher.FINISHED) if self._conductor.over else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002  # Ray's signature
-        """Nothing to learn: suggestions depend on the seed and the number alone."""
+        """The callback tells the Conductor."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the event log is the memory."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles the searcher into its own cache; nothing of ours goes in."""
+        return {}

@@ -1,10 +1,10 @@
-"""One study from experiment to winner: prepare, tune, choose, score on the sealed test part, register."""
+"""One study from experiment to winner: prepare or reopen, tune, choose."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,33 +13,45 @@ import ray
 
 from raytune_app.data.arrays import Training
 from raytune_app.data.catalog import load_training
-from raytune_app.errors import RaytuneError, StudyError
-from raytune_app.models.catalog import parameter_count
+from raytune_app.data.folds import make_folds
+from raytune_app.errors import DataError, InputError, RaytuneError, StudyError
 from raytune_app.spec import Experiment, parse, resolve
 from raytune_app.spec.reading import merge
 from raytune_app.storage import Storage
 from raytune_app.training.run import build_classifier, check_batch
 from raytune_app.training.speed import Speed
+from raytune_app.training.user_code import check_user_training
 from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.events import EventLog, Observer, StudyState, StudyView, TrialState, finite
-from raytune_app.tuning.folder import StudyFolder, create_study
+from raytune_app.tuning.confirm import final
+from raytune_app.tuning.edit import Changes, check_edit
+from raytune_app.tuning.events import EventLog, Observer, read_events
+from raytune_app.tuning.folder import StudyFolder, create_study, is_worked_on, this_process
+from raytune_app.tuning.record import write_winner
 from raytune_app.tuning.resources import TrialResources, allot
 from raytune_app.tuning.runner import measure_speed, run_trials
 from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.tables import write_trials
 from raytune_app.tuning.trainable import TrialInput, make_importable
-from raytune_app.tuning.winner import Winner, choose
+from raytune_app.tuning.view import Event, StudyState, StudyView, TrialState
+from raytune_app.tuning.winner import Winner
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that may start: everything that can be refused has been checked."""
+    """A study that may start or go on: everything that can be refused has been checked.
+
+    Attributes:
+        past: the events of a study that goes on.
+        changes: of its experiment, by dotted path.
+    """
 
     experiment: Experiment
     data: Training
     resources: TrialResources
     folder: StudyFolder
     code_paths: tuple[str, ...]
+    past: tuple[Event, ...] = ()
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True)
@@ -53,30 +65,55 @@ class Outcome:
     winner: Winner | None
 
 
-def prepare(experiment: Experiment, storage: Storage, code_paths: Sequence[str] = ()) -> Prepared:
+def prepare(
+    experiment: Experiment, storage: Storage, code_paths: Sequence[str] = (), replay: Mapping[str, Any] | None = None
+) -> Prepared:
     """Check the experiment against the data, the network and the connected cluster; then make the study's folder.
 
     Args:
         experiment: with its search domains.
         storage: where the study's folder is made.
-        code_paths: folders from which a user's own network may be imported, here and in the trials.
+        code_paths: folders from which a user's own modules may be imported, here and in the trials.
+        replay: the study and the plan that this one trains again.
 
     Raises:
         DataError: the data cannot be read or does not fit the experiment.
         ResourceError: the cluster can never run one trial.
-        InputError: the network cannot be built.
+        InputError: the network or the user's own training cannot be used.
         StorageError: the study folder cannot be written.
     """
-    make_importable(code_paths)
     experiment = _with_absolute_path(experiment)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    resources = allot(experiment.resources, nodes, trial_count(experiment))
-    data = load_training(experiment.data, experiment.seed)
-    for variant in _extremes(experiment):
-        build_classifier(variant, data)
-        check_batch(variant, data)
-    folder = create_study(storage, experiment, data.fingerprint)
+    data, resources = _check(experiment, code_paths)
+    folder = create_study(storage, experiment, data.fingerprint, dict(replay) if replay else None)
     return Prepared(experiment, data, resources, folder, tuple(code_paths))
+
+
+def reopen(folder: StudyFolder, code_paths: Sequence[str] = (), edits: Mapping[str, Any] | None = None) -> Prepared:
+    """A study that goes on where it was, whatever ended it.
+
+    Args:
+        edits: settings to change, by dotted path; see `edit.SAFE` for what may.
+
+    Raises:
+        InputError: an edit is refused by name, or a process on this machine works on the study.
+        DataError: the data are not what they were.
+        All that `prepare` raises.
+    """
+    record = folder.record()
+    if is_worked_on(record):
+        remedy = f"wait for it, or end it: kill -INT {record['driver']['pid']}"
+        raise InputError(f"study {folder.study} is being worked on by process {record['driver']['pid']}", remedy)
+    before = folder.experiment()
+    experiment = parse(merge(before.to_dict(), edits or {}))
+    changes = check_edit(before, experiment)
+    data, resources = _check(experiment, code_paths)
+    if data.fingerprint != record["data_fingerprint"]:
+        remedy = "put the data back as they were, or start another study"
+        raise DataError(f"the data of study {folder.study} have changed since it began", remedy)
+    past = tuple(read_events(folder.storage, folder.paths)) if folder.storage.exists(folder.paths.events) else ()
+    folder.storage.write(folder.paths.spec, experiment.to_yaml())
+    folder.update(state=StudyState.RUNNING.value, reason=None, ended=None, driver=this_process())
+    return Prepared(experiment, data, resources, folder, tuple(code_paths), past, changes)
 
 
 def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
@@ -85,85 +122,108 @@ def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
     Raises:
         StudyError: no trial has a checkpoint with a finite score; the message carries the first trial's error.
     """
-    folder, experiment = prepared.folder, prepared.experiment
-    log = EventLog(folder.storage, folder.paths, observers)
-    log.append("study_started", study=folder.study, trials=trial_count(experiment), epochs=experiment.train.epochs)
-    conductor = Conductor(experiment, log)
+    folder = prepared.folder
+    conductor = _conductor(prepared, EventLog(folder.storage, folder.paths, observers))
     try:
-        _run(prepared, conductor)
+        if not conductor.over:
+            _run(prepared, conductor)
     except KeyboardInterrupt:
-        outcome = _conclude(prepared, conductor, log)  # before Tune took Ctrl-C over: an interruption like any other
+        outcome = _conclude(prepared, conductor)  # before Tune took Ctrl-C over: an interruption like any other
     except BaseException as error:
         with suppress(RaytuneError):  # a full disk, say, may refuse this too; the first error is the one to show
-            _conclude(prepared, conductor, log, failure=f"{type(error).__name__}: {error}")
+            _conclude(prepared, conductor, failure=f"{type(error).__name__}: {error}")
         raise
     else:
-        outcome = _conclude(prepared, conductor, log)
+        outcome = _conclude(prepared, conductor)
     if outcome.winner is None and outcome.state is not StudyState.STOPPED:
         raise StudyError(f"study {folder.study} has no winner: {_why(outcome.view)}", f"look into {folder.location}")
     return outcome
 
 
+def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training, TrialResources]:
+    """Everything that can be refused before a folder is made."""
+    make_importable(code_paths)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and _has_labels(node, experiment)]
+    resources = allot(experiment.resources, nodes, trial_count(experiment))
+    if experiment.trial is not None:
+        check_user_training(experiment.trial, code_paths, needs_seed=experiment.confirm is not None)
+        return load_training(experiment.data, experiment.seed), resources
+    data = load_training(experiment.data, experiment.seed)
+    for variant in _extremes(experiment):
+        build_classifier(variant, data)
+        check_batch(variant, data)
+    if experiment.folds is not None:
+        make_folds(experiment, data)
+    return data, resources
+
+
+def _has_labels(node: Mapping[str, Any], experiment: Experiment) -> bool:
+    labels: dict[str, str] = node.get("Labels", {})
+    return experiment.resources.labels.items() <= labels.items()
+
+
+def _conductor(prepared: Prepared, log: EventLog) -> Conductor:
+    folder, experiment, resources = prepared.folder, prepared.experiment, prepared.resources
+    replay = folder.record().get("replay") or {}
+    conductor = Conductor(
+        experiment,
+        log,
+        cpus=resources.cpus,
+        gpus=resources.gpus,
+        delete=lambda path: folder.storage.delete(folder.paths / path),
+        plan=[(int(epoch), values) for epoch, values in replay.get("plan", [])],
+    )
+    size = {"trials": trial_count(experiment), "epochs": experiment.train.epochs}
+    if prepared.past:
+        conductor.recall(prepared.past)
+        changes = {path: list(change) for path, change in (prepared.changes or {}).items()}
+        log.append("study_resumed", **size, changes=changes)
+    else:
+        log.append("study_started", study=folder.study, **size)
+    return conductor
+
+
 def _run(prepared: Prepared, conductor: Conductor) -> None:
-    experiment, resources = prepared.experiment, prepared.resources
+    experiment, resources, folder = prepared.experiment, prepared.resources, prepared.folder
     shared = TrialInput(
         experiment=experiment.to_dict(),
         data=prepared.data,
         speed=Speed(),
+        storage_uri=folder.storage.uri,
+        folder=folder.paths.folder,
         cpus=resources.cpus,
-        uses_gpu=resources.gpus > 0,
+        gpus=resources.gpus,
         code_paths=prepared.code_paths,
     )
-    if experiment.train.speed == "auto":
-        choice = measure_speed(shared, suggest(experiment, 0), resources)
-        prepared.folder.update(speed=choice)
+    if experiment.train.speed == "auto" and experiment.trial is None:
+        choice = folder.record()["speed"] or measure_speed(shared, suggest(experiment, 0), resources)
+        folder.update(speed=choice)
         shared = replace(shared, speed=Speed.from_dict(choice["speed"]))
-    run_trials(experiment, shared, prepared.folder, conductor, resources, lambda values: _parameters(prepared, values))
+    run_trials(shared, folder, conductor, resources)
 
 
-def _conclude(prepared: Prepared, conductor: Conductor, log: EventLog, failure: str | None = None) -> Outcome:
+def _conclude(prepared: Prepared, conductor: Conductor, failure: str | None = None) -> Outcome:
     """Choose the winner of what there is and write the study down as ended."""
-    folder, experiment = prepared.folder, prepared.experiment
-    view = log.view
-    running = [trial.number for trial in view.trials.values() if trial.state is TrialState.RUNNING]
-    for number in running:
-        conductor.ended(number)
-    whole = not running and len(view.trials) == view.planned_trials
-    winner = choose(view, experiment.objective)
-    reason = failure or conductor.stop_reason or (None if whole else "interrupted")
-    if reason == "interrupted":
-        state = StudyState.STOPPED
-    else:
-        state = StudyState.FINISHED if winner and not failure else StudyState.FAILED
+    folder, experiment, view = prepared.folder, prepared.experiment, conductor.view
+    for trial in list(view.trials.values()):
+        if trial.state is TrialState.RUNNING:
+            conductor.ended(trial.number)
+    winner = final(view, experiment)
+    state, reason = _end_state(conductor, winner, failure)
     if winner:
-        write_winner(folder, experiment, winner)
+        write_winner(folder, experiment, view, winner)
     write_trials(folder, view, experiment.objective)
-    _end(folder, log, state, reason)
+    conductor.log.append("study_ended", state=state.value, reason=reason)
+    folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
     return Outcome(folder, state, reason, view, winner)
 
 
-def write_winner(
-    folder: StudyFolder,
-    experiment: Experiment,
-    winner: Winner,
-    test: dict[str, Any] | None = None,
-    model: dict[str, Any] | None = None,
-) -> None:
-    """Write winner.json: what won, by which score, and (once scored and registered) its test scores and version."""
-    content = {
-        **asdict(winner),
-        "metric": experiment.objective.metric.value,
-        "mode": experiment.objective.mode,
-        "experiment": resolve(experiment, winner.config).to_dict(),
-        "test": test,
-        "model": model,
-    }
-    folder.storage.write_json(folder.paths.winner, finite(content))
-
-
-def _end(folder: StudyFolder, log: EventLog, state: StudyState, reason: str | None) -> None:
-    log.append("study_ended", state=state.value, reason=reason)
-    folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
+def _end_state(conductor: Conductor, winner: Winner | None, failure: str | None) -> tuple[StudyState, str | None]:
+    if failure or conductor.stop_reason:
+        return (StudyState.FAILED if failure else StudyState.PAUSED), failure or conductor.stop_reason
+    if not conductor.over:
+        return StudyState.STOPPED, "interrupted"
+    return (StudyState.FINISHED if winner else StudyState.FAILED), conductor.reason
 
 
 def _extremes(experiment: Experiment) -> Iterator[Experiment]:
@@ -182,14 +242,6 @@ def _with_absolute_path(experiment: Experiment) -> Experiment:
         return experiment
     path = str(Path(experiment.data.path).expanduser().absolute())
     return parse(merge(experiment.to_dict(), {"data.path": path}))
-
-
-def _parameters(prepared: Prepared, values: dict[str, Any]) -> int | None:
-    experiment = resolve(prepared.experiment, values)
-    try:
-        return parameter_count(build_classifier(experiment, prepared.data))
-    except RaytuneError:
-        return None  # the trial itself will say why
 
 
 def _why(view: StudyView) -> str:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_app.spec.grammar import ObjectiveSpec
-from raytune_app.tuning.events import StudyView, TrialView
 from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.view import StudyView, TrialView
 
 
 def write_trials(folder: StudyFolder, view: StudyView, objective: ObjectiveSpec) -> None:
@@ -39,7 +39,7 @@ def _row(trial: TrialView, objective: ObjectiveSpec, mixed: set[str]) -> dict[st
         "state": trial.state.value,
         "epochs": len(trial.epochs),
         "best_epoch": best["epoch"] if best else None,
-        objective.metric.value: best[objective.metric] if best else None,
+        str(objective.metric): best[objective.metric] if best else None,
         "parameters": trial.parameters,
         "error": trial.error,
         **{f"config.{path}": value for path, value in trial.config.items() if path not in mixed},

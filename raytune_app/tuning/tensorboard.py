@@ -9,10 +9,10 @@ from typing import Self
 
 from tensorboardX import SummaryWriter
 
-from raytune_app.tuning.events import Event
 from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.view import Event
 
-SCALARS = ("train_loss", "train_accuracy", "loss", "accuracy", "macro_precision", "macro_recall", "macro_f1", "lr")
+_NO_SCALARS = ("trial", "epoch", "rung")
 
 
 class TensorBoard:
@@ -40,17 +40,23 @@ class TensorBoard:
             self._spool.cleanup()
 
     def __call__(self, event: Event) -> None:
-        if event["event"] == "trial_started":
-            writer = self._writers[event["trial"]] = SummaryWriter(str(self._root / f"trial-{event['trial']:05d}"))
-            writer.add_text("config", "\n".join(f"    {path}: {value}" for path, value in event["config"].items()))
-        elif event["event"] == "epoch":
-            writer = self._writers[event["trial"]]
-            for name in SCALARS:
-                if event[name] is not None:
-                    writer.add_scalar(name, event[name], event["epoch"])
-            writer.flush()
-        elif event["event"] == "trial_ended" and event["trial"] in self._writers:
-            self._writers[event["trial"]].close()
+        match event["event"]:
+            case "trial_started" | "trial_resumed":
+                writer = SummaryWriter(str(self._root / f"trial-{event['trial']:05d}"))
+                self._writers[event["trial"]] = writer
+                text = "\n".join(f"    {path}: {value}" for path, value in event["config"].items())
+                writer.add_text("config", text, event.get("epoch", 0))
+            case "epoch":
+                self._add(self._writers[event["trial"]], event)
+            case "trial_paused" | "trial_interrupted" | "trial_ended":
+                if writer := self._writers.pop(event["trial"], None):
+                    writer.close()
+
+    def _add(self, writer: SummaryWriter, event: Event) -> None:
+        for name, value in event.items():
+            if name not in _NO_SCALARS and isinstance(value, int | float) and not isinstance(value, bool):
+                writer.add_scalar(name, value, event["epoch"])
+        writer.flush()
 
     def _upload(self) -> None:
         for file in self._root.rglob("*.*"):

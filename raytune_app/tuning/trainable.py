@@ -1,4 +1,4 @@
-"""Ray Tune's Trainable, thin: one `step` is one epoch of `training.Run`; the process stays warm between trials.
+"""Ray Tune's Trainable, thin: one `step` is one epoch of a learner; the process stays warm between stints.
 
 What a trial receives is here in full: a resolved experiment, the training and validation parts, a speed. The test part
 is not among it.
@@ -6,36 +6,45 @@ is not among it.
 
 from __future__ import annotations
 
-import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
-from safetensors.torch import load_file, save_file
 
 from raytune_app.data.arrays import Training
 from raytune_app.spec import parse, resolve
-from raytune_app.training.run import Run
+from raytune_app.storage import Storage
+from raytune_app.training.learner import Learner, build_learner
 from raytune_app.training.speed import Speed
-from raytune_app.tuning.space import trial_seed
-
-WEIGHTS = "state.safetensors"
-VALUES = "state.json"
+from raytune_app.training.state import State
+from raytune_app.tuning.checkpoint import read_state, write_state
+from raytune_app.tuning.stint import Stint
 
 
 @dataclass(frozen=True, slots=True)
 class TrialInput:
-    """What every trial of a study shares; it travels through Ray's object store once a node, arrays uncopied."""
+    """What every trial of a study shares; it travels through Ray's object store once a node, arrays uncopied.
+
+    Attributes:
+        experiment: with its domains.
+        storage_uri, folder: where the study is: checkpoints are relative to it.
+        cpus, gpus: of one trial.
+        code_paths: folders from which a user's own modules may be imported.
+    """
 
     experiment: dict[str, Any]
     data: Training
     speed: Speed
+    storage_uri: str
+    folder: str
     cpus: int
-    uses_gpu: bool
+    gpus: float
     code_paths: tuple[str, ...] = ()
 
 
@@ -45,43 +54,50 @@ def make_importable(paths: Sequence[str]) -> None:
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
-    """Trains the configuration {"number": n, "values": {...}}."""
+    """Trains the stint that its configuration is."""
 
-    _run: Run
-    _best: float
+    _learner: Learner
 
     def setup(self, config: dict[str, Any], shared: TrialInput) -> None:
         make_importable(shared.code_paths)
         torch.set_num_threads(shared.cpus)
         self._shared = shared
         self._experiment = parse(shared.experiment)
-        self._begin(config)
+        self._studies = Storage(shared.storage_uri)
+        self._files = Path(tempfile.mkdtemp(prefix="raytune-trial-")) / "files"
+        self._begin(Stint(**config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config)
+        self._begin(Stint(**new_config))
         return True
 
     def step(self) -> dict[str, Any]:
-        result = self._run.train_epoch()
-        score = self._sign * getattr(result, self._metric)
-        is_best = score > self._best
-        self._best = max(score, self._best)
-        return {**asdict(result), "should_checkpoint": (is_best or result.finished) and not result.diverged}
+        row = self._learner.train_epoch()
+        return {"row": row, "should_checkpoint": not row["diverged"]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        tensors, values = self._run.state()
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, Path(checkpoint_dir) / WEIGHTS)
-        (Path(checkpoint_dir) / VALUES).write_text(json.dumps({"run": values, "best": self._best}))
+        write_state(self._learner.state(), Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        values = json.loads((Path(checkpoint_dir) / VALUES).read_text())
-        self._run.load_state(load_file(Path(checkpoint_dir) / WEIGHTS), values["run"])
-        self._best = values["best"]
+        """Never called: a stint names the state it begins from itself."""
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        experiment = resolve(self._experiment, config["values"])
-        objective = experiment.objective
-        self._metric, self._sign, self._best = (objective.metric.value, objective.sign, float("-inf"))
-        device = torch.device("cuda" if self._shared.uses_gpu else "cpu")
-        seed = trial_seed(self._experiment, config["number"])
-        self._run = Run(experiment, self._shared.data, seed=seed, device=device, speed=self._shared.speed)
+    def cleanup(self) -> None:
+        shutil.rmtree(self._files.parent, ignore_errors=True)
+
+    def _begin(self, stint: Stint) -> None:
+        experiment = resolve(self._experiment, stint.values)
+        if not stint.folds:
+            experiment = experiment.model_copy(update={"folds": None})
+        shared = self._shared
+        gpus = shared.gpus if stint.gpus is None else stint.gpus
+        device = torch.device("cuda" if gpus else "cpu")
+        if 0 < gpus < 1:
+            torch.cuda.set_per_process_memory_fraction(gpus)  # Ray only counts shares; this is what keeps to them
+        shutil.rmtree(self._files, ignore_errors=True)
+        self._learner = build_learner(
+            experiment, shared.data, seed=stint.seed, device=device, speed=shared.speed, folder=self._files
+        )
+        if stint.checkpoint is not None:
+            state = read_state(self._studies, f"{shared.folder}/{stint.checkpoint}")
+            at_epoch = {**state.values, "epoch": stint.epoch}  # a copy goes on at its own epoch
+            self._learner.load_state(State(state.tensors, at_epoch, state.files))

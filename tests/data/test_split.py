@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raytune_app.data.split import stratified_sample, stratified_split
+from raytune_app.data.split import stratified_folds, stratified_sample, stratified_split
 from raytune_app.errors import DataError
 
 counts = st.lists(st.integers(2, 40), min_size=2, max_size=6)
@@ -59,3 +59,28 @@ def test_a_class_too_small_to_split_is_named() -> None:
         stratified_sample(labels_of([90, 10]), 10, np.random.default_rng(0), ["often", "rare"])
     with pytest.raises(DataError, match="'none' has 0"):
         stratified_split(labels_of([9, 9]), 0.5, np.random.default_rng(0), ["often", "also", "none"])
+
+
+@given(counts, st.integers(2, 9), st.integers(0, 9))
+def test_folds_hold_each_picture_once_and_every_class_almost_alike(sizes: list[int], folds: int, seed: int) -> None:
+    labels = labels_of([size + 7 for size in sizes])
+    parts = stratified_folds(labels, folds, np.random.default_rng(seed), names(sizes))
+    assert len(parts) == folds
+    assert sorted(np.concatenate(parts)) == list(range(len(labels)))
+    shares = np.array([np.bincount(labels[part], minlength=len(sizes)) for part in parts])
+    assert np.all(shares.max(axis=0) - shares.min(axis=0) <= 1)
+    assert shares.min() >= 1
+    assert np.ptp([len(part) for part in parts]) <= 1
+
+
+def test_the_same_seed_deals_the_same_folds_and_another_others() -> None:
+    labels = labels_of([50, 50])
+    one, again, other = (stratified_folds(labels, 5, np.random.default_rng(s), "ab") for s in (4, 4, 5))
+    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_class_with_fewer_pictures_than_folds_is_named() -> None:
+    assert len(stratified_folds(labels_of([9, 4]), 4, np.random.default_rng(0), ["often", "rare"])) == 4
+    with pytest.raises(DataError, match=r"'rare' has 4 pictures, too few .* 5 folds"):
+        stratified_folds(labels_of([9, 4]), 5, np.random.default_rng(0), ["often", "rare"])

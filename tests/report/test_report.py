@@ -12,6 +12,7 @@ from raytune_app.errors import NotFoundError
 from raytune_app.report import write_report
 from raytune_app.spec import parse
 from raytune_app.storage import Storage, StudyPaths
+from raytune_app.training.metrics import SCORE_TITLES
 from raytune_app.tuning.events import EventLog
 from raytune_app.tuning.folder import StudyFolder
 
@@ -44,11 +45,7 @@ def _finish(storage: Storage, log: EventLog, label: str = "zero") -> None:
         log.append("epoch", trial=0, epoch=epoch, accuracy=accuracy, loss=1.0, decision=None, rung=None)
     log.append("trial_ended", trial=0, state="finished", error=None)
     log.append("study_ended", state="finished", reason=None)
-    scores = {
-        key + end: 0.9123
-        for key in ("accuracy", "macro_precision", "macro_recall", "macro_f1")
-        for end in ("", "_low", "_high")
-    }
+    scores = {key + end: 0.9123 for key in SCORE_TITLES for end in ("", "_low", "_high")}
     labels = [label, "one"]
     rows = [{"label": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 5} for name in labels]
     test: dict[str, Any] = {"n": 10, **scores, "per_class": rows, "confusion": [[4, 1], [0, 5]], "labels": labels}

@@ -25,7 +25,7 @@ def _problems(changes: dict[str, Any]) -> dict[str, Problem]:
 
 CASES: list[tuple[dict[str, Any], str, str, str, str]] = [
     # changes, path, value, rule, remedy (parts of them)
-    ({"trian": {}}, "trian", "trian", "unknown key", "did you mean 'train'"),
+    ({"tarin": {}}, "tarin", "tarin", "unknown key", "did you mean 'train'"),
     ({"train.epoch": 3}, "train.epoch", "epoch", "unknown key", "did you mean 'epochs'"),
     ({"model.widht": 3}, "model.widht", "widht", "unknown key", "did you mean 'width'"),
     ({"scheduler.grase": 3}, "scheduler.grase", "grase", "unknown key", "did you mean 'grace'"),
@@ -85,7 +85,7 @@ def test_a_mistake_has_path_value_rule_and_remedy(
 def test_all_mistakes_come_at_once_also_those_between_sections() -> None:
     problems = _problems(
         {
-            "trian": 1,
+            "tarin": 1,
             "train.lr": -1,
             "train.optimizer": "adm",
             "train.epochs": 2,
@@ -95,7 +95,7 @@ def test_all_mistakes_come_at_once_also_those_between_sections() -> None:
         }
     )
     assert set(problems) == {
-        "trian", "train.lr", "train.optimizer", "augment.flip", "scheduler.grace", "data.path", "data.image_size",
+        "tarin", "train.lr", "train.optimizer", "augment.flip", "scheduler.grace", "data.path", "data.image_size",
     }  # fmt: skip
 
 

@@ -202,6 +202,8 @@ def test_the_scores_are_those_of_the_network_on_the_validation_part(make_run: Ma
         logits = run.classifier.eval()(torch.from_numpy(data.validation.images.copy()))
     labels = torch.from_numpy(data.validation.labels.copy())
     assert result.accuracy == float((logits.argmax(1) == labels).double().mean())
+    assert run.table.sum() == len(labels)
+    assert run.table.trace() == int((logits.argmax(1) == labels).sum())
     assert result.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
 
 

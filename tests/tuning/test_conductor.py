@@ -7,8 +7,9 @@ import pytest
 
 from raytune_app.spec import Experiment, parse
 from raytune_app.storage import Storage, StudyPaths
-from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.events import EventLog, StudyView, TrialState, read_events
+from raytune_app.tuning.conductor import Conductor, Fault
+from raytune_app.tuning.events import EventLog, read_events
+from raytune_app.tuning.view import StudyView, TrialState
 from tests.tuning.conftest import Report
 
 
@@ -21,7 +22,8 @@ class Bench:
 
     def start(self, *trials: int) -> None:
         for trial in trials:
-            self.conductor.started(trial, {"train.lr": 0.1}, 10)
+            stint = self.conductor.next()
+            assert stint is not None and (stint.trial, stint.epoch, stint.checkpoint) == (trial, 0, None)
 
     def view(self) -> StudyView:
         return StudyView.of(read_events(self.storage, self.paths))
@@ -66,7 +68,7 @@ def test_divergence_ends_the_trial_and_not_the_study(experiment: Experiment, rep
     view = bench.view()
     assert view.trials[0].state is TrialState.DIVERGED
     assert view.trials[0].epochs[0]["loss"] is None
-    assert bench.conductor.stop_reason is None
+    assert bench.conductor.reason is None
 
 
 @pytest.mark.parametrize(
@@ -81,13 +83,13 @@ def test_each_budget_ends_the_study_and_is_named(
     assert bench.conductor.reported(0, report(1, 0.5)) is True
     bench.now = 11.0
     assert bench.conductor.reported(0, report(2, 0.7)) is False
-    assert bench.conductor.stop_reason is not None and said in bench.conductor.stop_reason
+    assert bench.conductor.reason is not None and said in bench.conductor.reason
 
 
 def test_an_error_is_the_trials_state(experiment: Experiment, tmp_path: Path) -> None:
     bench = Bench(experiment, tmp_path)
     bench.start(0)
-    bench.conductor.ended(0, error="ValueError: no")
+    bench.conductor.failed(0, Fault.CODE, "ValueError: no", "Traceback ...")
     trial = bench.view().trials[0]
     assert (trial.state, trial.error) == (TrialState.FAILED, "ValueError: no")
 
@@ -97,8 +99,9 @@ def test_the_study_does_not_end_before_an_announced_checkpoint_is_there(
 ) -> None:
     bench = Bench(parse(experiment.to_dict() | {"budget": {"target": 0.6}}), tmp_path)
     bench.start(0)
-    bench.conductor.reported(0, report(1, 0.7), saves=True)
-    assert bench.conductor.stop_reason is not None
-    assert not bench.conductor.may_stop
+    assert bench.conductor.reported(0, report(1, 0.7), saves=True) is False
+    assert bench.conductor.reason is not None
     bench.conductor.saved(0, 1, "tune/trial-00000/checkpoint_000000")
+    bench.conductor.ended(0)
+    assert bench.conductor.next() is None
     assert bench.conductor.may_stop

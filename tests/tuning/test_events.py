@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from raytune_app.storage import Storage, StudyPaths
-from raytune_app.tuning.events import Event, EventLog, StudyState, StudyView, read_events
+from raytune_app.tuning.events import EventLog, read_events
+from raytune_app.tuning.view import Event, StudyState, StudyView
 
 
 def _log(folder: Path, observed: list[Event]) -> tuple[Storage, StudyPaths, EventLog]:

@@ -8,8 +8,9 @@ import pytest
 
 from raytune_app.errors import InputError, ResourceError, StorageError, StudyError
 from raytune_app.spec import Experiment, parse
-from raytune_app.storage import Storage
-from raytune_app.tuning.events import StudyState, TrialState, read_events
+from raytune_app.storage import Storage, StudyPaths
+from raytune_app.tuning.events import read_events
+from raytune_app.tuning.view import StudyState, TrialState
 
 if TYPE_CHECKING:
     from raytune_app.cluster import Cluster
@@ -79,10 +80,10 @@ def test_an_error_in_the_middle_keeps_the_winner_so_far(
 
     ended = Conductor.ended
 
-    def full_disk(self: Conductor, trial: int, error: str | None = None) -> None:
+    def full_disk(self: Conductor, trial: int) -> None:
         if trial == 1 and self.fault is None:
             raise StorageError("no space left on device")
-        ended(self, trial, error)
+        ended(self, trial)
 
     monkeypatch.setattr(Conductor, "ended", full_disk)
     with pytest.raises(StorageError, match="no space left"):
@@ -144,7 +145,10 @@ def test_a_study_whose_trials_all_fail_says_why(ray_cluster: "Cluster", storage:
     with pytest.raises(StudyError, match="the net is torn"):
         _run(experiment, storage, (str(tmp_path),))
     (name,) = storage.folders("studies")
-    assert storage.read_json(f"studies/{name}/study.json")["state"] == "failed"
+    assert storage.read_json(f"studies/{name}/study.json")["state"] == "paused"
+    details = [event["details"] for event in read_events(storage, StudyPaths(name)) if "details" in event]
+    assert len(details) == 1, "the traceback is told once"
+    assert "faulty_net.py" in details[0] and "site-packages" not in details[0]
 
 
 def test_more_gpus_than_there_are_is_refused_before_anything_is_written(

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from raytune_app.spec.grammar import Metric, ObjectiveSpec
-from raytune_app.tuning.events import StudyView, TrialState, TrialView
+from raytune_app.spec import parse
+from raytune_app.spec.grammar import Metric
+from raytune_app.tuning.view import CheckpointView, StintView, StudyView, TrialState, TrialView
 from raytune_app.tuning.winner import choose
 
 
@@ -13,11 +14,21 @@ def _trial(
     rows: list[dict[str, Any]] = [
         {"epoch": epoch, "accuracy": score, "loss": score} for epoch, score in enumerate(scores, 1)
     ]
-    return TrialView(number, {"train.lr": 0.1}, 5, state, None, rows, {epoch: f"c/{number}/{epoch}" for epoch in saved})
+    config = {"train.lr": 0.1}
+    return TrialView(
+        number,
+        config,
+        state,
+        epochs=rows,
+        checkpoints={epoch: CheckpointView(f"c/{number}/{epoch}") for epoch in saved},
+        stints=[StintView(0, None, 0, config, "started")],
+    )
 
 
 def _choose(*trials: TrialView, metric: Metric = Metric.ACCURACY) -> tuple[int, int] | None:
-    winner = choose(StudyView(trials={trial.number: trial for trial in trials}), ObjectiveSpec(metric=metric))
+    content = {"name": "s", "data": {"name": "mnist"}, "model": {"name": "tutorial_cnn"}}
+    experiment = parse({**content, "objective": {"metric": metric}})
+    winner = choose(StudyView(trials={trial.number: trial for trial in trials}), experiment)
     return (winner.trial, winner.epoch) if winner else None
 
 

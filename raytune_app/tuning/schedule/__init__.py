@@ -1,0 +1,1 @@
+"""When trials are judged, paused, resumed and stopped: decisions without Ray, clock or files."""

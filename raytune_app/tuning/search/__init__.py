@@ -1,0 +1,1 @@
+"""Which configuration a new trial gets: without Ray."""

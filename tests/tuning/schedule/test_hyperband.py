@@ -1,0 +1,130 @@
+"""Hyperband's brackets, fed by hand."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raytune_app.tuning.schedule.base import Judgement, Resumption, Verdict
+from raytune_app.tuning.schedule.hyperband import Hyperband, bracket_sizes
+
+Train = Callable[..., None]
+Resume = Callable[..., Resumption]
+ROUND = 9 + 5 + 3
+"""Trials of one round with epochs 9, grace 1, reduction 3."""
+
+
+def _started(trials: int, planned: int = ROUND) -> Hyperband:
+    schedule = Hyperband(1, 3, 9, planned)
+    for trial in range(trials):
+        schedule.started(trial, {})
+    return schedule
+
+
+def _offered(schedule: Hyperband, *, more: bool = True) -> list[int]:
+    return [each.trial for each in schedule.resumptions(more=more)]
+
+
+def test_81_epochs_and_reduction_3_give_the_papers_brackets() -> None:
+    assert bracket_sizes(4, 3, 81 + 34 + 15 + 8 + 5) == [81, 34, 15, 8, 5]
+
+
+def test_twice_the_trials_are_two_rounds_and_half_of_them_are_half_as_large_brackets() -> None:
+    assert bracket_sizes(2, 3, 2 * ROUND) == [9, 5, 3, 9, 5, 3]
+    assert bracket_sizes(4, 3, 72) == [41, 17, 8, 4, 2]
+    assert bracket_sizes(2, 3, 1) == [1, 0, 0]
+
+
+@given(st.integers(0, 5), st.integers(2, 5), st.integers(1, 2000))
+def test_every_trial_has_a_place_and_larger_s_never_means_fewer(s_max: int, reduction: int, trials: int) -> None:
+    sizes = bracket_sizes(s_max, reduction, trials)
+    assert sum(sizes) == trials
+    assert len(sizes) % (s_max + 1) == 0
+    first = sizes[: s_max + 1]
+    assert all(few >= fewer - 1 for few, fewer in itertools.pairwise(first))
+
+
+def test_trials_fill_the_brackets_in_the_order_of_their_start() -> None:
+    schedule = _started(ROUND)
+    paused = [
+        [epoch for epoch in range(1, 10) if schedule.report(trial, epoch, 0.5).verdict is Verdict.PAUSE]
+        for trial in (0, 8, 9, 13, 14, 16)
+    ]
+    assert paused == [[1, 3], [1, 3], [3], [3], [], []]
+
+
+def test_a_rung_is_judged_when_the_whole_bracket_is_there(train: Train) -> None:
+    schedule = _started(9)
+    for trial in range(8):
+        train(schedule, trial, {1: trial / 10})
+    assert _offered(schedule) == _offered(schedule, more=False) == []
+    schedule.report(8, 1, 0.75)
+    assert _offered(schedule) == []  # its state is not safe yet
+    schedule.paused(8)
+    assert _offered(schedule) == [8, 7, 6]
+
+
+def test_the_next_rung_waits_for_all_that_were_promoted(train: Train, resume: Resume) -> None:
+    schedule = _started(9)
+    for trial in range(9):
+        train(schedule, trial, {1: trial / 10})
+    first, second = resume(schedule).trial, resume(schedule).trial
+    train(schedule, first, {2: 0.0, 3: 0.1})
+    train(schedule, second, {2: 0.0, 3: 0.9})
+    assert (first, second, *_offered(schedule)) == (8, 7, 6)
+    third = resume(schedule).trial
+    assert _offered(schedule) == []
+    train(schedule, third, {2: 0.0, 3: 0.5})
+    assert _offered(schedule) == [7]
+    resume(schedule)
+    assert _offered(schedule, more=False) == []
+
+
+def test_a_bracket_that_can_still_be_filled_waits_and_one_that_cannot_is_judged_as_it_is(train: Train) -> None:
+    schedule = _started(4)
+    for trial in range(4):
+        train(schedule, trial, {1: trial / 10})
+    assert _offered(schedule, more=True) == []
+    assert _offered(schedule, more=False) == [3]
+
+
+def test_a_trial_that_ended_is_not_waited_for_and_frees_its_place_at_the_rung(train: Train, resume: Resume) -> None:
+    schedule = _started(9)
+    for trial in range(8):
+        train(schedule, trial, {1: trial / 10})
+    schedule.ended(8)
+    assert _offered(schedule) == [7, 6]  # two places among eight
+    schedule.ended(6)
+    assert _offered(schedule) == [7, 5]
+
+
+def test_brackets_are_judged_each_by_itself_and_the_furthest_go_first(train: Train) -> None:
+    schedule = _started(14)
+    for trial in range(9):
+        train(schedule, trial, {1: trial / 10})
+    for trial in range(9, 14):
+        train(schedule, trial, {1: 0.0, 2: 0.0, 3: trial / 100})
+    assert _offered(schedule) == [13, 8, 7, 6]
+
+
+def test_a_score_that_is_not_a_number_is_never_promoted(train: Train) -> None:
+    schedule = _started(9)
+    for trial in range(9):
+        train(schedule, trial, {1: 0.1 if trial == 4 else math.nan})
+    assert _offered(schedule) == [4]
+
+
+def test_a_promoted_trial_that_loses_an_epoch_and_trains_it_again_does_not_pause_again(
+    train: Train, resume: Resume
+) -> None:
+    schedule = _started(1, planned=1)
+    train(schedule, 0, {1: 0.5})
+    resume(schedule)
+    assert schedule.report(0, 1, 0.4) == Judgement(Verdict.CONTINUE, rung=1)
+
+
+def test_more_trials_than_foreseen_begin_the_brackets_anew() -> None:
+    schedule = _started(ROUND + 1)
+    assert schedule.report(ROUND, 1, 0.5).verdict is Verdict.PAUSE
