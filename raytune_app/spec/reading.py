@@ -16,6 +16,7 @@ from raytune_app.spec.rules import cross_check
 
 _FOLLOWS = "default_factory_not_called"
 """Pydantic's note that a default could not follow from a faulty value, which is reported itself."""
+_ONE_TRIAL = {"search": {"name": "random"}, "scheduler": {"name": "fifo"}, "trials": None}
 _CHECK = "mend them and run `raytune check` again"
 
 
@@ -50,13 +51,15 @@ def parse(content: Mapping[str, Any]) -> Experiment:
 def resolve(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     """The experiment of one trial: `values`, by dotted path (`train.lr`), in the place of the domains.
 
+    How values are searched and trials scheduled is no part of it any more.
+
     Raises:
         SpecError: a value is not allowed where it is put, or a domain is left without a value.
     """
     missing = experiment.domains().keys() - values.keys()
     if missing:
         raise SpecError([Problem(path, "a domain", "needs a value", "give one") for path in sorted(missing)])
-    return parse(merge(experiment.to_dict(), values))
+    return parse(merge(experiment.to_dict() | _ONE_TRIAL, values))
 
 
 def merge(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from raytune_app.errors import InputError, ResourceError, StorageError, StudyError
-from raytune_app.spec import Experiment, parse
+from raytune_app.spec import Experiment, load, parse
 from raytune_app.storage import Storage, StudyPaths
 from raytune_app.tuning.events import read_events
 from raytune_app.tuning.view import StudyState, TrialState
@@ -189,3 +190,78 @@ def test_checkpoints_are_safetensors_and_json(ray_cluster: "Cluster", storage: S
     names = storage.files(outcome.folder.paths / outcome.winner.checkpoint)
     assert {"state.safetensors", "state.json"} <= set(names)
     json.loads(storage.read(outcome.folder.paths / f"{outcome.winner.checkpoint}/state.json"))
+
+
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray_cluster: "Cluster", storage: Storage) -> None:
+    from raytune_app.tuning import study
+
+    killed: list[int] = []
+
+    def kill_at_the_second_epoch(event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint" and event["epoch"] == 2 and not killed:
+            (trial,) = [child for child in psutil.Process().children(recursive=True) if _is_trial(child)]
+            killed.append(trial.pid)
+            trial.kill()
+
+    experiment = _experiment(
+        scheduler={"name": "fifo"}, trials=1, train={"epochs": 5, "batch_size": 50, "speed": "plain"}
+    )
+    whole = _run(experiment, storage)
+    outcome = study.tune(study.prepare(experiment, storage), [kill_at_the_second_epoch])
+    assert killed
+    trial = outcome.view.trials[0]
+    assert (trial.state, trial.faults, [row["epoch"] for row in trial.epochs]) == (
+        TrialState.FINISHED,
+        1,
+        [1, 2, 3, 4, 5],
+    )
+    assert [row["accuracy"] for row in trial.epochs] == [row["accuracy"] for row in whole.view.trials[0].epochs]
+    assert [stint.epoch for stint in trial.stints] in ([0, 2], [0, 3]), "it began again"
+
+
+def _is_trial(process: psutil.Process) -> bool:
+    try:
+        return "Trainable" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def test_a_promoted_trial_pauses_and_goes_on(ray_cluster: "Cluster", storage: Storage) -> None:
+    outcome = _run(_experiment(scheduler={"name": "asha_promotion"}, trials=3), storage)
+    stints = {number: [stint.reason for stint in trial.stints] for number, trial in outcome.view.trials.items()}
+    assert ["started", "promoted"] in stints.values()
+    states = [trial.state for trial in outcome.view.trials.values()]
+    assert sorted(states) == [TrialState.FINISHED, TrialState.PAUSED, TrialState.PAUSED]
+
+
+def test_a_users_own_training_is_tuned_and_confirmed_with_fresh_seeds(ray_cluster: "Cluster", storage: Storage) -> None:
+    experiment = load("experiments/own_training.yaml", ["trials=2", "data.train_limit=400", "train.epochs=2"])
+    outcome = _run(experiment, storage, ("experiments",))
+    assert outcome.state is StudyState.FINISHED
+    assert outcome.winner is not None and outcome.winner.config.keys() == experiment.domains().keys()
+
+
+def test_a_cross_validated_winner_is_trained_once_more_on_the_whole(ray_cluster: "Cluster", storage: Storage) -> None:
+    from raytune_app.data.catalog import load_training
+    from raytune_app.tuning.crown import crown
+    from raytune_app.tuning.view import Role
+
+    experiment = _experiment(folds=3, trials=2, scheduler={"name": "fifo"})
+    outcome = _run(experiment, storage)
+    assert outcome.winner is not None
+    assert outcome.view.trials[outcome.winner.trial].role is Role.REFIT
+    searched = [trial for trial in outcome.view.trials.values() if trial.role is Role.SEARCH]
+    assert len(searched) == 2 and all(trial.epochs[0]["objective_se"] > 0 for trial in searched)
+    champion = crown(outcome.folder, experiment, outcome.winner, load_training(experiment.data, experiment.seed))
+    assert champion.test["accuracy"] > 0.6
+
+
+def test_the_confirmed_winner_is_chosen_by_the_mean_of_fresh_seeds(ray_cluster: "Cluster", storage: Storage) -> None:
+    outcome = _run(_experiment(confirm={"top_k": 2, "seeds": 2}, trials=3), storage)
+    content = outcome.folder.winner()
+    assert content is not None
+    assert [len(one["scores"]) for one in content["confirmed"]] == [2, 2]
+    best = max(content["confirmed"], key=lambda one: one["mean"])
+    assert content["search_trial"] == best["trial"]
+    assert content["trial"] not in (0, 1, 2), "what is crowned was trained with a fresh seed"
+    assert content["baseline"]["config"] == {"train.lr": 0.001}

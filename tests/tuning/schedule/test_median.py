@@ -25,7 +25,7 @@ def test_the_best_so_far_is_held_against_the_median_of_the_running_means() -> No
     schedule = _after(OTHERS)
     schedule.report(3, 1, 0.45)
     assert schedule.report(3, 2, 0.1) == STOPS
-    schedule.report(4, 1, 0.55)  # better than the median before, now worse than everyone
+    schedule.report(4, 1, 0.51)  # better than the median before, now worse than everyone
     assert schedule.report(4, 2, 0.1) == SURVIVES
 
 

@@ -39,7 +39,7 @@ def _numeric(draw: st.DrawFn) -> dict[str, Any]:
 _LISTED = st.fixed_dictionaries({"choice": st.lists(st.sampled_from(["a", 1, True, None, 1.0, 0]), min_size=1)})
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(data=st.data(), name=st.sampled_from(SEARCHES), seed=st.integers(0, 2**31 - 1))
 def test_every_suggestion_is_inside_its_domain(
     data: st.DataObject, name: str, seed: int, make_experiment: Make
