@@ -79,7 +79,9 @@ def code_paths(beside: Path) -> tuple[str, str]:
 def run_trials(prepared: study.Prepared) -> study.Outcome:
     """Tune, with the live table, TensorBoard and the report."""
     folder, resources = prepared.folder, prepared.resources
-    say(f"study {folder.study}: {resources.slots} trials at once, each {resources.cpus} CPU and {resources.gpus:g} GPU")
+    workers = f"{resources.workers} workers of " if resources.workers > 1 else ""
+    share = f"{workers}{resources.cpus} CPU and {resources.gpus:g} GPU"
+    say(f"study {folder.study}: {resources.slots} trials at once, each {share}")
     with LiveTable(prepared.experiment, prepared.past) as table, TensorBoard(folder) as board:
         outcome = study.tune(prepared, [table, board])
     write_report(folder)

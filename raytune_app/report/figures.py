@@ -14,6 +14,8 @@ COLOURS = {
     TrialState.FINISHED.value: "#1d9a6c",
     TrialState.RUNNING.value: "#3b82e0",
     TrialState.STOPPED.value: "#9097a3",
+    TrialState.PAUSED.value: "#9097a3",
+    TrialState.INTERRUPTED.value: "#b08900",
     TrialState.DIVERGED.value: "#d6504a",
     TrialState.FAILED.value: "#d6504a",
 }

@@ -226,6 +226,12 @@ def _parallel_trials_are_possible(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("scheduler.name", experiment.scheduler.name, rule, "use asha, or remove `parallel`")
     if experiment.folds is not None:
         yield Problem("folds", str(experiment.folds.k), "does not go with `parallel`", "remove one of the two")
+    workers, batch, gpus = experiment.parallel.workers, experiment.train.batch_size, experiment.resources.gpus
+    if min(_possible(batch)) < workers:
+        rule = f"leaves some of the {workers} workers without a picture"
+        yield Problem("train.batch_size", str(min(_possible(batch))), rule, "raise it, or lower `parallel.workers`")
+    if gpus != "auto" and 0 < gpus < 1:
+        yield Problem("resources.gpus", f"{gpus:g}", "workers of one trial cannot share a GPU", "set `gpus: 1` or 0")
 
 
 def _folds_are_affordable(experiment: Experiment) -> Iterator[Problem]:
@@ -257,7 +263,7 @@ _RULES: dict[Callable[[Experiment], Iterator[Problem]], tuple[str, ...]] = {
     _searchers_find_what_they_need: ("search", *TUNABLE_SECTIONS),
     _populations_are_whole: ("scheduler", "trials", "search", "train"),
     _populations_can_change: ("scheduler", "trials", "search", *TUNABLE_SECTIONS),
-    _parallel_trials_are_possible: ("parallel", "scheduler", "folds"),
+    _parallel_trials_are_possible: ("parallel", "scheduler", "folds", "train.batch_size", "resources"),
     _folds_are_affordable: ("folds",),
 }
 """Each rule and the paths it reads."""

@@ -235,7 +235,10 @@ class KeepSpec(Section):
 
 
 class ParallelSpec(Section):
-    """Several processes train one trial, on different parts of each batch."""
+    """Several processes train one trial, on different parts of each batch; `train.batch_size` is that of all together.
+
+    What `resources` says of a trial is then what each of its processes takes.
+    """
 
     kind: Literal["ddp", "fsdp"] = "ddp"
     """`ddp`: every process has the whole network; `fsdp`: each has a share of it."""

@@ -16,7 +16,7 @@ from raytune_app.spec.grammar import Experiment
 from raytune_app.tuning.budget import Budget
 from raytune_app.tuning.events import EventLog
 from raytune_app.tuning.keeper import Place, outdated, outranked
-from raytune_app.tuning.planner import Plan, Planner
+from raytune_app.tuning.planner import Learnt, Plan, Planner
 from raytune_app.tuning.schedule.base import Verdict
 from raytune_app.tuning.stint import Stint
 from raytune_app.tuning.view import Event, Role, StudyView, TrialState, TrialView
@@ -50,7 +50,7 @@ class Conductor:
         cpus, gpus: what one trial has: for the budget, and for a trial that runs out of GPU memory.
         clock: seconds, for the wall time budget.
         delete: called with the path of a checkpoint that may go.
-        plan: see Planner.
+        plan, learnt: see Planner.
 
     Attributes:
         fault: what went wrong while a report was written down; Ray would swallow it.
@@ -67,11 +67,12 @@ class Conductor:
         clock: Callable[[], float] = time.monotonic,
         delete: Callable[[str], object] = str,
         plan: Plan = (),
+        learnt: Learnt = (),
     ) -> None:
         self.experiment, self.log = experiment, log
         self.fault: Exception | None = None
         self.stop_reason: str | None = None
-        self._planner = Planner(experiment, log, plan)
+        self._planner = Planner(experiment, log, plan, learnt)
         self._budget = Budget(experiment.budget, experiment.objective, gpus or cpus)
         self._gpus, self._delete = gpus, delete
         self._clock, self._began_s, self._earlier_s = clock, clock(), 0.0

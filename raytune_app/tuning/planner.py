@@ -13,23 +13,19 @@ from raytune_app.tuning.schedule.base import Judgement, Resumption, Schedule
 from raytune_app.tuning.schedule.catalog import build_schedule
 from raytune_app.tuning.schedule.fifo import Fifo
 from raytune_app.tuning.schedule.replay import Replay
-from raytune_app.tuning.search.base import Ending, Told
+from raytune_app.tuning.search.base import Told, Values
 from raytune_app.tuning.search.catalog import build_search
 from raytune_app.tuning.space import trial_count, trial_seed
 from raytune_app.tuning.stint import Stint
+from raytune_app.tuning.told import told_of
 from raytune_app.tuning.view import Event, Role, StudyView, TrialState, TrialView
 
 Plan = Sequence[tuple[int, dict[str, Any]]]
+Learnt = Sequence[tuple[Values, Told]]
 _JOBS: dict[Role, Callable[[StudyView, Experiment], list[Job]]] = {Role.CONFIRM: confirm_jobs, Role.REFIT: refit_jobs}
 _PHASE = {Role.BASELINE: Role.CONFIRM}
 """In which phase a role's trials run, where it is not the phase of that name."""
 
-_ENDINGS = {
-    TrialState.FINISHED: Ending.WHOLE,
-    TrialState.STOPPED: Ending.CUT,
-    TrialState.PAUSED: Ending.CUT,
-    TrialState.DIVERGED: Ending.LOST,
-}
 RESTARTED = "restarted"
 """Why a trial goes on that no schedule had paused."""
 
@@ -43,15 +39,18 @@ class Planner:
     Args:
         plan: further values of every trial of the search, by the epoch after which they hold: to train a schedule that
             another study found.
+        learnt: what the searcher knows of another study's trials.
 
     Attributes:
         search_reason: why the search ended before its last trial (a budget); None while it goes on.
     """
 
-    def __init__(self, experiment: Experiment, log: EventLog, plan: Plan = ()) -> None:
+    def __init__(self, experiment: Experiment, log: EventLog, plan: Plan = (), learnt: Learnt = ()) -> None:
         self._experiment, self._log = experiment, log
         self._schedule: Schedule = build_schedule(experiment)
         self._search = build_search(experiment)
+        for values, told in learnt:
+            self._search.learn(values, told)
         self._suggested = 0
         self._plan = tuple(plan)
         self._plans: dict[int, Schedule] = {}
@@ -117,18 +116,8 @@ class Planner:
         self._schedule_of(trial).started(trial.number, trial.config)
 
     def _tell(self, trial: TrialView) -> None:
-        if trial.role is not Role.SEARCH:
-            return
-        objective = self._experiment.objective
-        curve = {row["epoch"]: row.get(objective.metric) for row in trial.epochs}
-        self._search.told(
-            self._index(trial),
-            Told(
-                scores=scores_of(trial, self._experiment),
-                curve={epoch: None if value is None else objective.sign * value for epoch, value in curve.items()},
-                ending=_ENDINGS.get(trial.state, Ending.UNKNOWN),
-            ),
-        )
+        if trial.role is Role.SEARCH:
+            self._search.told(self._index(trial), told_of(trial, self._experiment))
 
     def _restart(self) -> Stint | None:
         """An interrupted trial of this phase goes on from its own last checkpoint."""
@@ -224,15 +213,6 @@ class Planner:
 
     def _trials(self) -> list[TrialView]:
         return list(self._log.view.trials.values())
-
-
-def scores_of(trial: TrialView, experiment: Experiment) -> list[float]:
-    """Each objective's score, larger is better, at the best epoch by the first one; empty if there is none."""
-    objectives = experiment.objectives
-    rows = [row for row in trial.epochs if all(row.get(each.metric) is not None for each in objectives)]
-    first = objectives[0]
-    best = max(rows, key=lambda row: first.sign * row[first.metric], default=None)
-    return [] if best is None else [each.sign * best[each.metric] for each in objectives]
 
 
 def _phase(trial: TrialView) -> Role:

@@ -21,6 +21,7 @@ class TrialResources:
         memory_mb: of main memory that Ray sets aside; None if it is not counted.
         custom: Ray's custom resources, by name.
         labels: what a node must be labelled with.
+        workers: processes that train one trial together; all the rest, but `slots`, is one worker's share.
     """
 
     cpus: int
@@ -29,6 +30,7 @@ class TrialResources:
     memory_mb: int | None = None
     custom: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
 
     def bundle(self, gpus: float | None = None) -> dict[str, float]:
         """As Ray counts them, by Ray's names; `gpus` for a trial that needs another share."""
@@ -37,17 +39,18 @@ class TrialResources:
         return {name: amount for name, amount in shares.items() if amount}
 
 
-def allot(asked: ResourcesSpec, nodes: Sequence[Mapping[str, float]], trials: int) -> TrialResources:
+def allot(asked: ResourcesSpec, nodes: Sequence[Mapping[str, float]], trials: int, workers: int = 1) -> TrialResources:
     """Fit the asked resources into the nodes'.
 
     Args:
-        asked: by one trial.
+        asked: by one trial, or by each of its workers.
         nodes: the `Resources` of each living node that has the asked labels, as `ray.nodes()` has them; a trial never
-            spans two.
+            spans two, unless it has several workers, of which none does.
         trials: how many there are to run.
+        workers: of one trial.
 
     Raises:
-        ResourceError: no node has what one trial takes.
+        ResourceError: no node has what one trial, or one worker, takes, or all nodes together hold too few workers.
     """
     if not nodes:
         raise ResourceError(f"no node has the labels {dict(asked.labels)}", "mend `resources.labels`, or start one")
@@ -60,8 +63,11 @@ def allot(asked: ResourcesSpec, nodes: Sequence[Mapping[str, float]], trials: in
     fit = sum(_fit(node, share.bundle()) for node in nodes)
     if fit == 0:
         raise ResourceError("no node of the cluster has all that one trial takes together", "ask for less")
-    slots = min(fit, asked.concurrent or fit, trials)
-    return TrialResources(asked.cpus, gpus, slots, asked.memory_mb, asked.custom, asked.labels)
+    if fit < workers:
+        remedy = "lower `parallel.workers`, or what each takes in `resources`"
+        raise ResourceError(f"a trial takes {workers} workers, the cluster has room for {fit}", remedy)
+    slots = min(fit // workers, asked.concurrent or fit, trials)
+    return TrialResources(asked.cpus, gpus, slots, asked.memory_mb, asked.custom, asked.labels, workers)
 
 
 def _most(nodes: Sequence[Mapping[str, float]], name: str) -> float:

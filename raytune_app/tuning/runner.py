@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 
 from raytune_app.process import environment, signals_kept
+from raytune_app.spec import parse, resolve
 from raytune_app.spec.grammar import Experiment
+from raytune_app.training.timing import choose_speed
 from raytune_app.tuning.callback import ConductedCallback
 from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.folder import StudyFolder
@@ -60,7 +63,7 @@ def run_trials(
             tune_config=tune.TuneConfig(
                 search_alg=ConductedSearcher(conductor),
                 scheduler=ConductedScheduler(conductor),
-                num_samples=-1,  # until the Conductor says that all is done,
+                num_samples=-1,  # until the Conductor says that all is done
                 max_concurrent_trials=resources.slots,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
@@ -85,6 +88,8 @@ def _with_input(trainable: type[TrialTrainable], shared: TrialInput, resources: 
 
 
 def _bundles(resources: TrialResources, gpus: float | None) -> tune.PlacementGroupFactory:
+    if resources.workers > 1:  # Ray Train takes the workers' share; Ray wants something, however little, for the trial
+        return tune.PlacementGroupFactory([{"memory": 1.0}])
     labels = {"bundle_label_selector": [dict(resources.labels)]} if resources.labels else {}
     return tune.PlacementGroupFactory([resources.bundle(gpus)], **labels)
 
@@ -112,10 +117,24 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 def measure_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
-    """Choose the training speed where the trials will run, with one trial's share. Returns SpeedChoice's fields."""
+    """Choose the training speed where the trials will run, with one trial's share. Returns SpeedChoice's fields.
+
+    On a cluster of this machine alone, and without a GPU, that is here: another process would first have to start.
+    """
+    if not resources.gpus and len([node for node in ray.nodes() if node["Alive"]]) == 1 and _is_driver_on_cluster():
+        threads = torch.get_num_threads()
+        try:
+            return _choose_speed(shared, values, resources)
+        finally:
+            torch.set_num_threads(threads)
     remote = ray.remote(**_options(resources), max_retries=0)(_choose_speed)
     chosen: dict[str, Any] = ray.get(remote.remote(shared, values, resources))
     return chosen
+
+
+def _is_driver_on_cluster() -> bool:
+    own = ray.get_runtime_context().get_node_id()
+    return any(node["NodeID"] == own for node in ray.nodes() if node["Alive"])
 
 
 def _options(resources: TrialResources) -> dict[str, Any]:
@@ -136,15 +155,10 @@ def same_shape_trainings(experiment: Experiment, slots: int) -> int:
 
 
 def _choose_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
-    import torch
-
-    from raytune_app.spec import parse, resolve
-    from raytune_app.training.timing import choose_speed
-
     make_importable(shared.code_paths)
     torch.set_num_threads(shared.cpus)
     device = torch.device("cuda" if shared.gpus else "cpu")
     experiment = parse(shared.experiment)
-    trainings = same_shape_trainings(experiment, resources.slots)
+    trainings = 0 if experiment.parallel else same_shape_trainings(experiment, resources.slots)  # 0: never compiled
     choice = choose_speed(resolve(experiment, values), shared.data, device, trainings=trainings)
     return {"speed": choice.speed.to_dict(), "measured": choice.measured}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.confirm import final
 from raytune_app.tuning.edit import Changes, check_edit
 from raytune_app.tuning.events import EventLog, Observer, read_events
-from raytune_app.tuning.folder import StudyFolder, create_study, is_worked_on, this_process
+from raytune_app.tuning.folder import StudyFolder, create_study, is_worked_on, open_study, this_process
 from raytune_app.tuning.record import write_winner
 from raytune_app.tuning.resources import TrialResources, allot
 from raytune_app.tuning.runner import measure_speed, run_trials
@@ -33,6 +33,7 @@ from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.tables import write_trials
 from raytune_app.tuning.trainable import TrialInput, make_importable
 from raytune_app.tuning.view import Event, StudyState, StudyView, TrialState
+from raytune_app.tuning.warm_start import Learnt, learnt_from
 from raytune_app.tuning.winner import Winner
 
 
@@ -43,6 +44,7 @@ class Prepared:
     Attributes:
         past: the events of a study that goes on.
         changes: of its experiment, by dotted path.
+        learnt: what the searcher knows of another study's trials.
     """
 
     experiment: Experiment
@@ -52,6 +54,7 @@ class Prepared:
     code_paths: tuple[str, ...]
     past: tuple[Event, ...] = ()
     changes: Changes | None = None
+    learnt: Learnt = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,9 @@ def prepare(
     """
     experiment = _with_absolute_path(experiment)
     data, resources = _check(experiment, code_paths)
+    learnt = _learnt(experiment, storage)
     folder = create_study(storage, experiment, data.fingerprint, dict(replay) if replay else None)
-    return Prepared(experiment, data, resources, folder, tuple(code_paths))
+    return Prepared(experiment, data, resources, folder, tuple(code_paths), learnt=learnt)
 
 
 def reopen(folder: StudyFolder, code_paths: Sequence[str] = (), edits: Mapping[str, Any] | None = None) -> Prepared:
@@ -113,7 +117,8 @@ def reopen(folder: StudyFolder, code_paths: Sequence[str] = (), edits: Mapping[s
     past = tuple(read_events(folder.storage, folder.paths)) if folder.storage.exists(folder.paths.events) else ()
     folder.storage.write(folder.paths.spec, experiment.to_yaml())
     folder.update(state=StudyState.RUNNING.value, reason=None, ended=None, driver=this_process())
-    return Prepared(experiment, data, resources, folder, tuple(code_paths), past, changes)
+    learnt = _learnt(experiment, folder.storage)
+    return Prepared(experiment, data, resources, folder, tuple(code_paths), past, changes, learnt)
 
 
 def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
@@ -144,7 +149,8 @@ def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training,
     """Everything that can be refused before a folder is made."""
     make_importable(code_paths)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and _has_labels(node, experiment)]
-    resources = allot(experiment.resources, nodes, trial_count(experiment))
+    workers = experiment.parallel.workers if experiment.parallel else 1
+    resources = allot(experiment.resources, nodes, trial_count(experiment), workers)
     if experiment.trial is not None:
         check_user_training(experiment.trial, code_paths, needs_seed=experiment.confirm is not None)
         return load_training(experiment.data, experiment.seed), resources
@@ -155,6 +161,11 @@ def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training,
     if experiment.folds is not None:
         make_folds(experiment, data)
     return data, resources
+
+
+def _learnt(experiment: Experiment, storage: Storage) -> Learnt:
+    study = experiment.search.warm_start
+    return learnt_from(open_study(storage, study), experiment) if study else []
 
 
 def _has_labels(node: Mapping[str, Any], experiment: Experiment) -> bool:
@@ -168,10 +179,11 @@ def _conductor(prepared: Prepared, log: EventLog) -> Conductor:
     conductor = Conductor(
         experiment,
         log,
-        cpus=resources.cpus,
-        gpus=resources.gpus,
+        cpus=resources.cpus * resources.workers,
+        gpus=resources.gpus * resources.workers,
         delete=lambda path: folder.storage.delete(folder.paths / path),
         plan=[(int(epoch), values) for epoch, values in replay.get("plan", [])],
+        learnt=prepared.learnt,
     )
     size = {"trials": trial_count(experiment), "epochs": experiment.train.epochs}
     if prepared.past:

@@ -12,19 +12,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ray import tune
 
 from raytune_app.data.arrays import Training
-from raytune_app.spec import parse, resolve
+from raytune_app.spec import Experiment, parse, resolve
 from raytune_app.storage import Storage
 from raytune_app.training.learner import Learner, build_learner
 from raytune_app.training.speed import Speed
 from raytune_app.training.state import State
 from raytune_app.tuning.checkpoint import read_state, write_state
 from raytune_app.tuning.stint import Stint
+
+if TYPE_CHECKING:
+    from raytune_app.tuning.parallel import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         self._experiment = parse(shared.experiment)
         self._studies = Storage(shared.storage_uri)
         self._files = Path(tempfile.mkdtemp(prefix="raytune-trial-")) / "files"
+        self._workers: Workers | None = None
         self._begin(Stint(**config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -82,22 +86,32 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         """Never called: a stint names the state it begins from itself."""
 
     def cleanup(self) -> None:
+        if self._workers is not None:
+            self._workers.stop()
         shutil.rmtree(self._files.parent, ignore_errors=True)
 
     def _begin(self, stint: Stint) -> None:
         experiment = resolve(self._experiment, stint.values)
         if not stint.folds:
             experiment = experiment.model_copy(update={"folds": None})
+        self._learner = self._build(experiment, stint)
+        if stint.checkpoint is not None:
+            state = read_state(self._studies, f"{self._shared.folder}/{stint.checkpoint}")
+            at_epoch = {**state.values, "epoch": stint.epoch}  # a copy goes on at its own epoch
+            self._learner.load_state(State(state.tensors, at_epoch, state.files))
+
+    def _build(self, experiment: Experiment, stint: Stint) -> Learner:
         shared = self._shared
+        if experiment.parallel is not None:
+            from raytune_app.tuning.parallel import TrainedInParallel, Workers
+
+            self._workers = self._workers or Workers(shared)
+            return TrainedInParallel(self._workers, stint.values, stint.seed)
         gpus = shared.gpus if stint.gpus is None else stint.gpus
         device = torch.device("cuda" if gpus else "cpu")
         if 0 < gpus < 1:
             torch.cuda.set_per_process_memory_fraction(gpus)  # Ray only counts shares; this is what keeps to them
         shutil.rmtree(self._files, ignore_errors=True)
-        self._learner = build_learner(
+        return build_learner(
             experiment, shared.data, seed=stint.seed, device=device, speed=shared.speed, folder=self._files
         )
-        if stint.checkpoint is not None:
-            state = read_state(self._studies, f"{shared.folder}/{stint.checkpoint}")
-            at_epoch = {**state.values, "epoch": stint.epoch}  # a copy goes on at its own epoch
-            self._learner.load_state(State(state.tensors, at_epoch, state.files))

@@ -68,6 +68,12 @@ CASES: list[tuple[dict[str, Any], str, str, str, str]] = [
     ({"search": {"name": "grid"}, "train.lr": {"grid": [1, 2]}, "trials": 3}, "trials", "3", "2 combinations", "out"),
     ({"train.nesterov": True}, "train.nesterov", "true", "momentum above 0", "momentum: 0.9"),
     ({"seed": -1}, "seed", "-1", "greater than or equal to 0", "change"),
+    ({"parallel": {"workers": 1}}, "parallel.workers", "1", "greater than or equal to 2", "change"),
+    ({"parallel": {"workers": 2, "kind": "dp"}}, "parallel.kind", "dp", "should be 'ddp'", "did you mean 'ddp'"),
+    ({"parallel": {"workers": 2}, "folds": 5}, "folds", "5", "does not go with `parallel`", "remove"),
+    ({"parallel": {"workers": 2}, "resources": {"gpus": 0.5}}, "resources.gpus", "0.5", "cannot share", "gpus: 1"),
+    ({"parallel": {"workers": 8}, "train.batch_size": 7}, "train.batch_size", "7", "without a picture", "workers"),
+    ({"parallel": {"workers": 8}, "train.batch_size": {"choice": [64, 7]}}, "train.batch_size", "7", "8", "raise"),
 ]  # fmt: skip
 
 

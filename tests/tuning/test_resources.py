@@ -42,3 +42,19 @@ def test_a_trial_never_spans_two_nodes() -> None:
         allot(ResourcesSpec.model_validate({"gpus": 2}), nodes, trials=9)
     with pytest.raises(ResourceError, match="together"):
         allot(ResourcesSpec.model_validate({"gpus": 1}), [{"CPU": 4}, {"CPU": 0, "GPU": 1}], trials=9)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "slots"),
+    [([{"CPU": 4}], 1), ([{"CPU": 8}], 2), ([{"CPU": 3}, {"CPU": 3}, {"CPU": 6}], 2)],  # two CPUs a worker
+)
+def test_the_workers_of_a_trial_count_one_by_one_and_may_be_on_several_nodes(
+    nodes: list[dict[str, float]], slots: int
+) -> None:
+    share = allot(ResourcesSpec.model_validate({"cpus": 2}), nodes, trials=9, workers=2)
+    assert (share.cpus, share.workers, share.slots) == (2, 2, slots)
+
+
+def test_more_workers_than_all_nodes_hold_are_refused() -> None:
+    with pytest.raises(ResourceError, match="takes 3 workers, the cluster has room for 2"):
+        allot(ResourcesSpec(), [{"CPU": 1}, {"CPU": 1}], trials=9, workers=3)
