@@ -167,8 +167,8 @@ class ResourcesSpec(Section):
 
     cpus: Annotated[Integer, Field(ge=1)] = 1
     gpus: Annotated[Number, Field(ge=0)] | Literal["auto"] = "auto"
-    """GPUs for one trial; a fraction shares one, its memory too. `auto`: the share that one trial's measured peak
-    needs where there is a GPU, none where there is none."""
+    """GPUs for one trial; a fraction shares one, its memory too. `auto`: where there is a GPU the share that a trial's
+    measured peak needs (a whole one with `speed: plain`, which measures nothing), none where there is none."""
     memory_mb: Annotated[Integer, Field(ge=1)] | None = None
     """Main memory that Ray sets aside for a trial. None: Ray does not count it."""
     custom: dict[str, Annotated[Number, Field(gt=0)]] = Field(default_factory=dict)

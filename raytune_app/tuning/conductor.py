@@ -101,6 +101,10 @@ class Conductor:
         """Why the study, or its search, ended before all was done."""
         return self.stop_reason or self._planner.search_reason
 
+    def assign(self, gpus: float) -> None:
+        """Each trial has this share of a GPU, as it turned out when one was measured."""
+        self._gpus, self._budget.devices = gpus, gpus or self._budget.devices
+
     def fail(self, error: Exception) -> None:
         """End the study now, because of `error`."""
         self.fault = self.fault or error

@@ -10,6 +10,14 @@ from raytune_app.errors import ResourceError
 from raytune_app.spec.grammar import ResourcesSpec
 
 MB = 2**20
+CONTEXT_MB = 800.0
+"""What a process takes of a GPU's memory before its first tensor: CUDA's context and the libraries' workspaces."""
+PEAK_MARGIN = 1.3
+"""Allocators fragment, and a few steps may not have met the largest batch."""
+MAX_PER_GPU = 16
+"""More processes take turns rather than run side by side."""
+PRECISION = 10_000
+"""Ray counts resources to four digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,17 @@ def allot(asked: ResourcesSpec, nodes: Sequence[Mapping[str, float]], trials: in
         raise ResourceError(f"a trial takes {workers} workers, the cluster has room for {fit}", remedy)
     slots = min(fit // workers, asked.concurrent or fit, trials)
     return TrialResources(asked.cpus, gpus, slots, asked.memory_mb, asked.custom, asked.labels, workers)
+
+
+def gpu_share(peak_mb: float, total_mb: float) -> float:
+    """The part of a GPU that one trial needs, so that as many as fit share it; 1 if only one does.
+
+    Args:
+        peak_mb: the most that one trial's tensors took in a few measured steps.
+        total_mb: the GPU's memory.
+    """
+    trials = min(MAX_PER_GPU, int(total_mb // (PEAK_MARGIN * peak_mb + CONTEXT_MB)))
+    return math.floor(PRECISION / max(trials, 1)) / PRECISION
 
 
 def _most(nodes: Sequence[Mapping[str, float]], name: str) -> float:

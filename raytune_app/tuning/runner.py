@@ -161,4 +161,12 @@ def _choose_speed(shared: TrialInput, values: dict[str, Any], resources: TrialRe
     experiment = parse(shared.experiment)
     trainings = 0 if experiment.parallel else same_shape_trainings(experiment, resources.slots)  # 0: never compiled
     choice = choose_speed(resolve(experiment, values), shared.data, device, trainings=trainings)
-    return {"speed": choice.speed.to_dict(), "measured": choice.measured}
+    return {"speed": choice.speed.to_dict(), "measured": choice.measured, "gpu": _gpu_memory(device)}
+
+
+def _gpu_memory(device: torch.device) -> dict[str, float] | None:
+    """The most that tensors took while the speeds were measured, and the GPU's memory; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    total = torch.cuda.get_device_properties(device).total_memory
+    return {"peak_mb": torch.cuda.max_memory_reserved(device) / 2**20, "total_mb": total / 2**20}

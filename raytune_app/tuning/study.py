@@ -27,7 +27,7 @@ from raytune_app.tuning.edit import Changes, check_edit
 from raytune_app.tuning.events import EventLog, Observer, read_events
 from raytune_app.tuning.folder import StudyFolder, create_study, is_worked_on, open_study, this_process
 from raytune_app.tuning.record import write_winner
-from raytune_app.tuning.resources import TrialResources, allot
+from raytune_app.tuning.resources import TrialResources, allot, gpu_share
 from raytune_app.tuning.runner import measure_speed, run_trials
 from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.tables import write_trials
@@ -148,9 +148,8 @@ def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
 def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training, TrialResources]:
     """Everything that can be refused before a folder is made."""
     make_importable(code_paths)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and _has_labels(node, experiment)]
     workers = experiment.parallel.workers if experiment.parallel else 1
-    resources = allot(experiment.resources, nodes, trial_count(experiment), workers)
+    resources = allot(experiment.resources, _nodes(experiment), trial_count(experiment), workers)
     if experiment.trial is not None:
         check_user_training(experiment.trial, code_paths, needs_seed=experiment.confirm is not None)
         return load_training(experiment.data, experiment.seed), resources
@@ -166,6 +165,11 @@ def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training,
 def _learnt(experiment: Experiment, storage: Storage) -> Learnt:
     study = experiment.search.warm_start
     return learnt_from(open_study(storage, study), experiment) if study else []
+
+
+def _nodes(experiment: Experiment) -> list[dict[str, float]]:
+    """What each living node has that carries the asked labels."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"] and _has_labels(node, experiment)]
 
 
 def _has_labels(node: Mapping[str, Any], experiment: Experiment) -> bool:
@@ -210,8 +214,19 @@ def _run(prepared: Prepared, conductor: Conductor) -> None:
     if experiment.train.speed == "auto" and experiment.trial is None:
         choice = folder.record()["speed"] or measure_speed(shared, suggest(experiment, 0), resources)
         folder.update(speed=choice)
-        shared = replace(shared, speed=Speed.from_dict(choice["speed"]))
+        resources = _packed(experiment, resources, choice.get("gpu"))
+        shared = replace(shared, speed=Speed.from_dict(choice["speed"]), gpus=resources.gpus)
+        conductor.assign(resources.gpus)
     run_trials(shared, folder, conductor, resources)
+
+
+def _packed(experiment: Experiment, resources: TrialResources, gpu: Mapping[str, float] | None) -> TrialResources:
+    """With `gpus: auto`, as many trials on a GPU as the measured peak of one lets fit."""
+    if gpu is None or experiment.resources.gpus != "auto" or experiment.parallel is not None:
+        return resources
+    share = gpu_share(gpu["peak_mb"], gpu["total_mb"])
+    asked = experiment.resources.model_copy(update={"gpus": share})
+    return allot(asked, _nodes(experiment), trial_count(experiment))
 
 
 def _conclude(prepared: Prepared, conductor: Conductor, failure: str | None = None) -> Outcome:

@@ -6,7 +6,7 @@ import pytest
 
 from raytune_app.errors import ResourceError
 from raytune_app.spec.grammar import ResourcesSpec
-from raytune_app.tuning.resources import TrialResources, allot
+from raytune_app.tuning.resources import MAX_PER_GPU, TrialResources, allot, gpu_share
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,17 @@ def test_the_workers_of_a_trial_count_one_by_one_and_may_be_on_several_nodes(
 def test_more_workers_than_all_nodes_hold_are_refused() -> None:
     with pytest.raises(ResourceError, match="takes 3 workers, the cluster has room for 2"):
         allot(ResourcesSpec(), [{"CPU": 1}, {"CPU": 1}], trials=9, workers=3)
+
+
+@pytest.mark.parametrize(
+    ("peak_mb", "share"),
+    [
+        (1000.0, 0.1428),  # 2,100 MB each with margin and context: seven in 16,000
+        (12_000.0, 1.0),  # two would not fit
+        (50_000.0, 1.0),  # one will not fit either: it is tried, and its error says so
+        (1.0, 1 / MAX_PER_GPU),
+    ],
+)
+def test_as_many_trials_share_a_gpu_as_fit(peak_mb: float, share: float) -> None:
+    assert gpu_share(peak_mb, 16_000) == pytest.approx(share, abs=1e-4)
+    assert gpu_share(peak_mb, 16_000) * int(1 / gpu_share(peak_mb, 16_000) + 1e-9) <= 1
