@@ -141,6 +141,8 @@ def _two_objectives_need_whole_trials(experiment: Experiment) -> Iterator[Proble
     if len(experiment.objectives) > 1 and experiment.scheduler.name != "fifo":
         rule = "ranks by one objective, and there are two"
         yield Problem("scheduler.name", experiment.scheduler.name, rule, "set `scheduler: {name: fifo}`")
+    if len(experiment.objectives) > 1 and experiment.confirm is not None:
+        yield Problem("confirm", "given", "chooses by the mean of one objective, and there are two", "remove `confirm`")
     if len(experiment.objectives) > 1 and experiment.search.name == "cmaes":
         yield Problem("search.name", "cmaes", "knows one objective only", "use nsga2, tpe or gp")
 
@@ -258,7 +260,7 @@ _RULES: dict[Callable[[Experiment], Iterator[Problem]], tuple[str, ...]] = {
     _nesterov_has_momentum: ("train.nesterov", "train.momentum"),
     _training_is_ours_or_the_users: ("trial", "model", "params", "folds", "register", "parallel"),
     _metrics_are_known: ("objective", "trial"),
-    _two_objectives_need_whole_trials: ("objective", "scheduler", "search"),
+    _two_objectives_need_whole_trials: ("objective", "scheduler", "search", "confirm"),
     _points_are_of_the_domains: ("search", *TUNABLE_SECTIONS),
     _searchers_find_what_they_need: ("search", *TUNABLE_SECTIONS),
     _populations_are_whole: ("scheduler", "trials", "search", "train"),

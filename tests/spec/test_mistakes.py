@@ -16,6 +16,11 @@ GOOD: dict[str, Any] = {
 }
 
 
+LR = {"loguniform": [1e-4, 1e-1]}
+FIFO, PBT = {"name": "fifo"}, {"name": "pbt"}
+TWO = [{"metric": "accuracy"}, {"metric": "parameters"}]
+
+
 def _problems(changes: dict[str, Any]) -> dict[str, Problem]:
     with pytest.raises(SpecError) as caught:
         parse(merge(GOOD, changes))
@@ -68,6 +73,48 @@ CASES: list[tuple[dict[str, Any], str, str, str, str]] = [
     ({"search": {"name": "grid"}, "train.lr": {"grid": [1, 2]}, "trials": 3}, "trials", "3", "2 combinations", "out"),
     ({"train.nesterov": True}, "train.nesterov", "true", "momentum above 0", "momentum: 0.9"),
     ({"seed": -1}, "seed", "-1", "greater than or equal to 0", "change"),
+    ({"search": {"name": "tpee"}}, "search.name", "tpee", "should be 'random'", "did you mean 'tpe'"),
+    ({"search": {"name": "tpe"}}, "search.name", "tpe", "nothing to search", "give a domain"),
+    (
+        {"search": {"name": "cmaes"}, "train.optimizer": {"choice": ["adam", "sgd"]}},
+        "train.optimizer", "choice", "numbers", "tpe",
+    ),
+    ({"search": {"warm_start": "old"}, "train.lr": LR}, "search.warm_start", "old", "learns nothing", "tpe"),
+    ({"search": {"startup_trials": 5}, "train.lr": LR}, "search.startup_trials", "5", "no model", "tpe"),
+    (
+        {"search": {"points": [{"train.l": 1}]}, "train.lr": LR},
+        "search.points.0", "train.l", "not searched", "'train.lr'",
+    ),
+    ({"search": {"points": [{"train.lr": 2}]}, "train.lr": LR}, "search.points.0", "2", "lies outside", "widen"),
+    ({"train.lr": LR | {"perturb": True}}, "train.lr.perturb", "true", "only pbt and pb2", "remove"),
+    ({"scheduler": PBT, "trials": 8}, "scheduler.name", "pbt", "nothing to perturb", "perturb: true"),
+    ({"scheduler": PBT, "train.lr": LR | {"perturb": True}, "trials": 3}, "trials", "3", "at least 4", "trials: 8"),
+    ({"scheduler": PBT, "train.lr": LR | {"perturb": True}}, "trials", "None", "at least 4", "trials: 8"),
+    (
+        {"scheduler": PBT, "model.width": {"randint": [2, 9], "perturb": True}, "trials": 8},
+        "model.width.perturb", "true", "cannot change while", "train.lr",
+    ),
+    (
+        {"scheduler": {"name": "pb2"}, "train.lr": {"choice": [0.1, 0.2], "perturb": True}, "trials": 8},
+        "train.lr.perturb", "true", "numbers only", "use pbt",
+    ),
+    (
+        {"objective": [{"metric": "accuracy"}, {"metric": "accuracy"}], "scheduler": FIFO},
+        "objective", "accuracy", "twice", "two",
+    ),
+    ({"objective": {"metric": "parameters"}}, "objective.metric", "parameters", "what an answer costs", "second"),
+    ({"objective": TWO}, "scheduler.name", "asha", "there are two", "fifo"),
+    ({"objective": TWO, "scheduler": FIFO, "confirm": {}}, "confirm", "given", "there are two", "remove"),
+    ({"folds": 1}, "folds.k", "1", "greater than or equal to 2", "change"),
+    ({"folds": 200}, "folds", "200", "200 whole trainings", "limit"),
+    ({"confirm": {"seeds": 1}}, "confirm.seeds", "1", "greater than or equal to 2", "change"),
+    ({"trial": "mine:train"}, "model", "given", "does not go with `trial:`", "remove"),
+    ({"trial": "mine.train", "model.name": "none"}, "trial", "mine.train", "should match pattern", "change"),
+    ({"params": {"a": 1}}, "params", "given", "own training only", "trial: module:function"),
+    ({"failures": {"max_failed": 1}}, "failures.max_failed", "max_failed", "unknown key", "'max_failed_trials'"),
+    ({"budget": {"device_hours": 0}}, "budget.device_hours", "0", "greater than 0", "change"),
+    ({"keep": {"top_k": 0}}, "keep.top_k", "0", "greater than or equal to 1", "change"),
+    ({"resources": {"memory_mb": 0}}, "resources.memory_mb", "0", "greater than or equal to 1", "change"),
     ({"parallel": {"workers": 1}}, "parallel.workers", "1", "greater than or equal to 2", "change"),
     ({"parallel": {"workers": 2, "kind": "dp"}}, "parallel.kind", "dp", "should be 'ddp'", "did you mean 'ddp'"),
     ({"parallel": {"workers": 2}, "folds": 5}, "folds", "5", "does not go with `parallel`", "remove"),
