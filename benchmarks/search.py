@@ -25,6 +25,7 @@ import json
 import os
 import platform
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -120,11 +121,10 @@ def lay_out_data(folder: Path, images: int) -> None:
 
 def make_syne(folder: Path) -> Path | None:
     """A Python that has Syne Tune, and torch from this environment; None if it cannot be had."""
-    python = folder / "bin" / "python"
-    uv = [sys.executable, "-m", "uv"]
-    if not python.exists():
+    python, uv = folder / "bin" / "python", [sys.executable, "-m", "uv"]
+    if not list(folder.glob("lib/python*/site-packages/syne_tune")):
         steps = [
-            [*uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+            [*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)],
             [*uv, "pip", "install", "--quiet", "--python", str(python), SYNE],
         ]
         for step in steps:
@@ -286,6 +286,7 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.contenders) - set(MODULES):
         parser.error(f"unknown contenders {sorted(unknown)}; known: {', '.join(MODULES)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs is ended too
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "ray", "optuna"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}")
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, load average {os.getloadavg()[0]:.2f}")

@@ -49,6 +49,7 @@ def _render(folder: StudyFolder) -> str:
         trials=[_row(trial, experiment.objective, winner) for trial in _ranked(view, experiment.objective)],
         errors={trial.number: trial.error for trial in view.trials.values() if trial.error},
         winner=winner,
+        checkpoints_mb=sum(saved.mb for trial in view.trials.values() for saved in trial.checkpoints.values()),
         test=test,
         scores=[(title, key) for key, title in SCORE_TITLES.items() if test and key in test],
         matrix=_matrix(test["confusion"]) if test else [],

@@ -51,7 +51,9 @@ def _finish(storage: Storage, log: EventLog, label: str = "zero") -> None:
     test: dict[str, Any] = {"n": 10, **scores, "per_class": rows, "confusion": [[4, 1], [0, 5]], "labels": labels}
     config = {"model.options.activation": "relu"}
     winner = {"trial": 0, "epoch": 2, "metric": "accuracy", "score": 0.7513, "parameters": 10, "config": config}
-    storage.write_json(PATHS.winner, {**winner, "test": test, "model": {"name": "m", "version": 1}})
+    confirmed = [{"trial": 0, "search_score": 0.76, "scores": [0.75, 0.74], "mean": 0.745, "se": 0.005}]
+    more = {"schedule": [[0, config], [1, config]], "confirmed": confirmed, "search_trial": 0, "pareto": []}
+    storage.write_json(PATHS.winner, {**winner, **more, "test": test, "model": {"name": "m", "version": 1}})
 
 
 def _page(storage: Storage) -> str:
@@ -83,7 +85,7 @@ def test_a_table_has_headings_that_a_reader_can_follow(storage: Storage) -> None
     log = _study(storage)
     _finish(storage, log)
     page = _page(storage)
-    assert page.count("<table") == 3
+    assert page.count("<table") == 5
     assert not re.findall(r"<th(?! scope=)[ >]", page)
     assert re.findall(r"<h(\d)", page) == ["1", "2", "2", "2", "2", "2", "2"]
 
