@@ -256,7 +256,7 @@ def compare(args: argparse.Namespace, folder: Path) -> int:
     results: dict[str, list[Result]] = {name: [] for name in names}
     failed = 0
     for number in range(args.rounds):
-        turn = number % len(names)
+        turn = number % max(len(names), 1)
         for name in names[turn:] + names[:turn]:
             place = folder / f"{name}-{number + 1}"
             result = run(name, pythons[name], place, plan, args.limit_s)

@@ -31,7 +31,7 @@ class Finished:
     """A study that ended with a winner.
 
     Attributes:
-        champion: None after a user's own training, whose network is not ours to score.
+        champion: None after a user's own training, whose network is not ours to score, and if it was scored before.
         version: None if it is not to be registered.
     """
 
@@ -96,6 +96,9 @@ def finish(prepared: study.Prepared, outcome: study.Outcome) -> Finished | None:
     content = folder.winner()
     assert content is not None
     say(winner_text(content, outcome.reason))
+    if content["test"] is not None:  # this very checkpoint was scored, and registered, before the study was resumed
+        say(champion_text(content["test"]))
+        return Finished(outcome, None, content["model"] and content["model"]["version"])
     if experiment.trial is not None:
         return Finished(outcome, None, None)
     champion = crown(folder, experiment, winner, prepared.data, baseline(outcome.view, experiment))

@@ -21,13 +21,16 @@ def write_winner(
     test: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
 ) -> None:
-    """Write the file.
+    """Write the file; what it says already of the same checkpoint's test scores and version stays.
 
     Args:
         winner: whose checkpoint is crowned: after confirming or refitting, not the search's own trial.
         test: its scores on the sealed test part, once there are some.
         model: the name and the version it was registered as.
     """
+    before = folder.winner() or {}
+    if before.get("checkpoint") == winner.checkpoint:
+        test, model = test or before["test"], model or before["model"]
     chosen = chosen_of(view, experiment)
     default = baseline(view, experiment)
     content = {
