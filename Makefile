@@ -7,11 +7,12 @@ STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum |
 BENCH ?= $(sort $(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench
+.PHONY: help demo test test-slow lint bench
 
 help:
 	@echo "make demo    everything end to end on real data: tune, choose, serve, evaluate (ARGS=--keep leaves it running)"
 	@echo "make test    the test suite (ARGS='-k name' for a part of it)"
+	@echo "make test-slow  the drills that take a minute or more each: kills, distributed trials, placement"
 	@echo "make lint    style and types: ruff and mypy"
 	@echo "make bench   every benchmark, one after the other (BENCH=name for one)"
 	@echo "Each sets up .venv first, once, from requirements.lock."
@@ -22,7 +23,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@echo "Running the tests."
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(STAMP)
+	@echo "Running the drills."
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(STAMP)
 	@echo "Checking the style."

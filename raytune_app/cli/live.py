@@ -17,6 +17,8 @@ from raytune_app.spec.grammar import ObjectiveSpec
 from raytune_app.tuning.view import Event, StudyView, TrialState, TrialView
 
 MAX_ROWS = 24
+_ABSENT = "-"
+"""In the place of what a user's own training does not report."""
 _STYLES = {
     TrialState.FINISHED: "green",
     TrialState.STOPPED: "dim",
@@ -137,13 +139,15 @@ def _cells(trial: TrialView, objective: ObjectiveSpec, mark: str) -> tuple[str, 
         f"{mark}{trial.number}",
         trial.state.value,
         str(last["epoch"]),
-        _number(last["loss"]),
-        _number(last["accuracy"]),
+        _number(last.get("loss", _ABSENT)),
+        _number(last.get("accuracy", _ABSENT)),
         _number(best[objective.metric] if best else None),
         decision,
-        f"{last['images_per_s']:,.0f}",
+        f"{last['images_per_s']:,.0f}" if "images_per_s" in last else "-",
     )
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return value
     return "nan" if value is None else f"{value:.4f}"

@@ -11,6 +11,7 @@ from raytune_app.cli.place import open_storage
 if TYPE_CHECKING:
     from raytune_app.spec import Experiment
     from raytune_app.storage import Storage
+    from raytune_app.tuning.folder import StudyFolder
 
 
 STUDY_HELP = "id of a study, or the beginning of one for the newest that fits"
@@ -70,6 +71,13 @@ def _check(args: argparse.Namespace) -> int:
     from raytune_app.spec import load
 
     experiment = load(args.spec, args.overrides)
+    if experiment.trial is not None:
+        from pathlib import Path
+
+        from raytune_app.training.user_code import check_user_training
+
+        beside = [str(Path(args.spec).parent.absolute()), str(Path.cwd())]
+        check_user_training(experiment.trial, beside, needs_seed=experiment.confirm is not None)
     result(args, experiment.to_yaml().rstrip(), experiment.to_dict(), [f"raytune run {args.spec}"])
     return 0
 
@@ -116,15 +124,26 @@ def _go_on(args: argparse.Namespace, more: int) -> int:
     folder = open_study(open_storage(args), args.study)
     edits = parse_overrides(args.overrides)
     if more:
-        from raytune_app.tuning.space import trial_count
-
-        edits["trials"] = trial_count(folder.experiment()) + more
+        edits |= _more_trials(folder, edits, more)
     from raytune_app.cli.experiment import resume_study
     from raytune_app.cluster import connect
 
     with connect(args.address) as cluster:
         say(f"Ray dashboard: {cluster.login}")
         return resume_study(args, folder, edits)
+
+
+def _more_trials(folder: StudyFolder, edits: dict[str, Any], more: int) -> dict[str, Any]:
+    """The edit that `extend` makes. Raises InputError if it would change nothing."""
+    from raytune_app.errors import InputError
+    from raytune_app.tuning.space import trial_count
+
+    if "trials" in edits:
+        raise InputError("--trials and --set trials=... say the same", "use one of the two")
+    reason = str(folder.record()["reason"] or "")
+    if reason.startswith(("budget", "target", "plateau")) and not any(path.startswith("budget") for path in edits):
+        raise InputError(f"the search had ended by {reason}", "raise that too, for example --set budget.epochs=500")
+    return {"trials": trial_count(folder.experiment()) + more}
 
 
 def _studies(args: argparse.Namespace) -> int:

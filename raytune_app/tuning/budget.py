@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from raytune_app.spec.grammar import BudgetSpec, ObjectiveSpec
@@ -28,6 +28,7 @@ class Budget:
     _best: float = -math.inf
     _trials_best: float = -math.inf
     _since_best: int = 0
+    _counted: set[int] = field(default_factory=set)
 
     def reported(self, row: Mapping[str, Any]) -> None:
         """Count one epoch."""
@@ -37,11 +38,13 @@ class Budget:
         if not row["diverged"] and value is not None and math.isfinite(value):
             self._best = max(self._best, self.objective.sign * value)
 
-    def ended(self, value: float | None) -> None:
-        """Count a trial that is over, with its best objective: for the plateau."""
+    def ended(self, trial: int, value: float | None) -> None:
+        """Count a trial that is over or paused, once, with its best objective: for the plateau."""
         score = -math.inf if value is None else self.objective.sign * value
-        self._since_best = 0 if score > self._trials_best else self._since_best + 1
-        self._trials_best = max(score, self._trials_best)
+        self._since_best += trial not in self._counted
+        if score > self._trials_best:
+            self._since_best, self._trials_best = 0, score
+        self._counted.add(trial)
 
     def spent(self, wall_s: float) -> str | None:
         """Which limit is reached, in words; None while there is some left.

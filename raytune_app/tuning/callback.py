@@ -73,7 +73,7 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
 def fault_of(text: str) -> Fault:
     """What kind of failure Ray's account of a trial's error tells of."""
     if "WorkerLostError" in text:
-        return Fault.PROCESS
+        return Fault.NODE if any(sign in text.lower() for sign in _LOST_NODE) else Fault.PROCESS
     if "ray::" in text and _FRAME.search(text):
         return Fault.GPU_MEMORY if "OutOfMemoryError" in text and "CUDA" in text else Fault.CODE
     lowered = text.lower()

@@ -14,7 +14,7 @@ from typing import Any
 
 from raytune_app.spec.grammar import Experiment
 from raytune_app.tuning.budget import Budget
-from raytune_app.tuning.events import EventLog
+from raytune_app.tuning.events import EventLog, finite
 from raytune_app.tuning.keeper import Place, outdated, outranked
 from raytune_app.tuning.planner import Learnt, Plan, Planner
 from raytune_app.tuning.schedule.base import Verdict
@@ -38,6 +38,8 @@ class Fault(StrEnum):
 Decision = tuple[TrialState | None, int | None]
 """The state in which the trial leaves its slot, None to go on; and the rung it was judged at."""
 
+_NEEDS_STATE = (TrialState.FINISHED, TrialState.PAUSED)
+"""A trial that leaves so has to have its last epoch saved."""
 _VERDICTS = {Verdict.PAUSE: TrialState.PAUSED, Verdict.STOP: TrialState.STOPPED}
 
 
@@ -129,7 +131,7 @@ class Conductor:
             self._saving.add(trial)
         place = trial, int(row["epoch"])
         if place not in self._decided:
-            self._decided[place] = self._decide(view, row)
+            self._decided[place] = self._decide(view, finite(row))
         state, rung = self._decided[place]
         if state is None and row["finished"]:  # a user's own training that has nothing more to report says so late
             state = TrialState.FINISHED
@@ -150,6 +152,8 @@ class Conductor:
         """The trial has left its slot: as decided in `reported`, or because the study or the search ended."""
         self._saving.discard(trial)
         state = self._leaving.get(trial)
+        if state in _NEEDS_STATE and not _is_saved(self.view.trials[trial]):
+            state = None  # its last epoch is trained again
         if state is None:
             self._write("trial_interrupted", trial=trial, error=None, fault=False)
         elif state is TrialState.PAUSED:
@@ -166,7 +170,8 @@ class Conductor:
         """
         self._saving.discard(trial)
         if self._goes_on_after(self.view.trials[trial], fault):
-            self._write("trial_interrupted", trial=trial, error=error, fault=fault is Fault.PROCESS)
+            more = {"gpus": self._planner.gpus[trial]} if trial in self._planner.gpus else {}
+            self._write("trial_interrupted", trial=trial, error=error, fault=fault is Fault.PROCESS, **more)
             return
         seen = any(each.error == error for each in self.view.trials.values())
         self._end(trial, TrialState.FAILED, error, {} if seen or not details else {"details": details})
@@ -184,9 +189,18 @@ class Conductor:
             self.log.view.apply(event)
             self._follow(event)
         for trial in [each for each in self.view.trials.values() if each.state is TrialState.RUNNING]:
-            if not _is_saved(trial) and self._leaving.get(trial.number) in (TrialState.FINISHED, TrialState.PAUSED):
-                self._leaving.pop(trial.number)  # its last epoch is trained again
             self.ended(trial.number)
+
+    def readmit(self) -> None:
+        """Failed trials may go on: whoever resumes a study that paused because of them has mended the cause."""
+        for trial in [each for each in self.view.trials.values() if each.state is TrialState.FAILED]:
+            self._write("trial_interrupted", trial=trial.number, error=trial.error, fault=False, readmitted=True)
+
+    def settle(self) -> None:
+        """The study is over: what was kept because trials were alive, or could be copied, goes."""
+        for trial in list(self.view.trials.values()):
+            self._forget(outdated(trial, self.experiment.objective))
+        self._forget(outranked(self.view, self.experiment))
 
     def _write(self, event: str, **fields: Any) -> None:
         written = self.log.append(event, **fields)
@@ -197,9 +211,9 @@ class Conductor:
         match event["event"]:
             case "epoch":
                 self._follow_epoch(event)
-            case "trial_resumed" | "trial_paused" | "trial_interrupted":
+            case "trial_resumed" | "trial_interrupted":
                 self._leaving.pop(event["trial"], None)
-            case "trial_ended":
+            case "trial_paused" | "trial_ended":
                 self._leaving.pop(event["trial"], None)
                 self._follow_end(self.view.trials[event["trial"]])
         self._planner.follow(event)
@@ -222,7 +236,7 @@ class Conductor:
         if trial.role is Role.SEARCH:
             objective = self.experiment.objective
             best = trial.best(objective.metric, objective.sign)
-            self._budget.ended(best[objective.metric] if best else None)
+            self._budget.ended(trial.number, best[objective.metric] if best else None)
             self._look_at_budget()
 
     def _decide(self, trial: TrialView, row: Mapping[str, Any]) -> Decision:
@@ -234,9 +248,9 @@ class Conductor:
 
     def _end(self, trial: int, state: TrialState, error: str | None = None, more: Mapping[str, Any] = {}) -> None:
         self._write("trial_ended", trial=trial, state=state.value, error=error, **more)
-        view = self.view.trials[trial]
-        if view.role is Role.SEARCH and not self._planner.copies:
-            self._forget([*outdated(view, self.experiment.objective), *outranked(self.view, self.experiment)])
+        if not self._planner.copies:
+            outdone = outranked(self.view, self.experiment)
+            self._forget([*outdated(self.view.trials[trial], self.experiment.objective), *outdone])
 
     def _goes_on_after(self, trial: TrialView, fault: Fault) -> bool:
         if fault is Fault.PROCESS:

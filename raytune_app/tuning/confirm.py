@@ -7,7 +7,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from raytune_app.spec.grammar import Experiment
+from raytune_app.errors import SpecError
+from raytune_app.spec import Experiment, resolve
 from raytune_app.tuning.view import Role, StudyView
 from raytune_app.tuning.winner import Winner, choose, rank
 
@@ -58,8 +59,7 @@ def confirm_jobs(view: StudyView, experiment: Experiment) -> list[Job]:
     confirm = experiment.confirm
     if confirm is None:
         return []
-    ranked = rank(view, view.of_role(Role.SEARCH), experiment.objective, experiment.objectives)
-    best = ranked[: confirm.top_k]
+    best = rank(view, view.of_role(Role.SEARCH), experiment.objective, saved=False)[: confirm.top_k]
     jobs = [_again(winner, Role.CONFIRM) for _ in range(confirm.seeds) for winner in best]
     if best and confirm.baseline and (values := defaults(experiment)) is not None:
         jobs.append(Job(Role.BASELINE, None, values))
@@ -80,20 +80,20 @@ def chosen_of(view: StudyView, experiment: Experiment) -> Winner | None:
     if not outcome:
         return choose(view, experiment)
     best = max(outcome, key=lambda one: (experiment.objective.sign * one.mean, -one.trial))
-    (winner,) = rank(view, [view.trials[best.trial]], experiment.objective, experiment.objectives)
+    (winner,) = rank(view, [view.trials[best.trial]], experiment.objective, saved=False)
     return winner
 
 
 def confirmed(view: StudyView, experiment: Experiment) -> list[Confirmed]:
-    """Every configuration that has at least one score by a fresh seed, in the order of the search's ranking."""
+    """Every configuration with at least two scores by fresh seeds, in the order of the search's ranking."""
     objective = experiment.objective
-    ranked = rank(view, view.of_role(Role.SEARCH), objective, experiment.objectives)
+    ranked = rank(view, view.of_role(Role.SEARCH), objective, saved=False)
     fresh = rank(view, view.of_role(Role.CONFIRM), objective)
     found = [
         Confirmed(one.trial, one.score, tuple(each.score for each in fresh if view.trials[each.trial].of == one.trial))
         for one in ranked
     ]
-    return [one for one in found if one.scores]
+    return [one for one in found if len(one.scores) > 1]
 
 
 def final(view: StudyView, experiment: Experiment) -> Winner | None:
@@ -103,9 +103,12 @@ def final(view: StudyView, experiment: Experiment) -> Winner | None:
         return None
     of_it = [trial for trial in view.trials.values() if trial.of == chosen.trial]
     for role in (Role.REFIT, Role.CONFIRM):
-        again = rank(view, [trial for trial in of_it if trial.role is role], experiment.objective)
+        trials = [trial for trial in of_it if trial.role is role]
+        again = rank(view, trials, experiment.objective)
         if again and (role is Role.REFIT or experiment.folds is None):
             return again[0]
+        if role is Role.REFIT and trials:
+            return None  # a fold's network has not seen all the data, and is not what was chosen
     return chosen
 
 
@@ -115,7 +118,7 @@ def baseline(view: StudyView, experiment: Experiment) -> Winner | None:
 
 
 def defaults(experiment: Experiment) -> dict[str, Any] | None:
-    """For each searched setting what the section's class says without the file; None if one has no default."""
+    """For each searched setting what the section's class says without the file; None if they make no whole."""
     values = {}
     for path in experiment.domains():
         section, _, name = path.partition(".")
@@ -123,6 +126,10 @@ def defaults(experiment: Experiment) -> dict[str, Any] | None:
         if name not in fields or fields[name].is_required():
             return None
         values[path] = fields[name].get_default(call_default_factory=True)
+    try:
+        resolve(experiment, values)
+    except SpecError:  # the file's fixed settings do not go with the defaults
+        return None
     return values
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from raytune_app.errors import InputError
 from raytune_app.spec import Experiment
+from raytune_app.tuning.space import trial_count
 
 SAFE = ("budget", "trials", "resources", "confirm", "keep", "failures", "register")
 """What may change: it decides how much is done, and nothing about what was done already."""
@@ -31,13 +32,15 @@ def check_edit(before: Experiment, after: Experiment) -> Changes:
     changes = difference(before, after)
     refused = [path for path in changes if path.partition(".")[0] not in SAFE]
     if "trials" in changes and before.scheduler.name in _BY_COUNT:
-        refused.append("trials")
+        said = f"trials: {before.trials} -> {after.trials}, but {before.scheduler.name} deals by their number"
+        raise InputError(said, "start another study with `raytune run`")
     if refused:
         said = "; ".join(f"{path}: {changes[path][0]} -> {changes[path][1]}" for path in refused)
         remedy = f"a study that goes on may change {', '.join(SAFE)}; for the rest start another with `raytune run`"
         raise InputError(f"these cannot change any more: {said}", remedy)
-    if before.trials and after.trials and after.trials < before.trials:
-        raise InputError(f"trials: {before.trials} -> {after.trials} is fewer", "end it earlier by `budget` instead")
+    if trial_count(after) < trial_count(before):
+        said = f"trials: {trial_count(before)} -> {trial_count(after)} is fewer"
+        raise InputError(said, "end it earlier by `budget` instead")
     return changes
 
 

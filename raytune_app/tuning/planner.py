@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -100,9 +101,17 @@ class Planner:
             case "trial_paused":
                 self._schedule_of(trial).paused(trial.number)
                 self._tell(trial)
+            case "trial_interrupted":
+                self._follow_interruption(trial, event)
             case "trial_ended":
                 self._schedule_of(trial).ended(trial.number)
                 self._tell(trial)
+
+    def _follow_interruption(self, trial: TrialView, event: Event) -> None:
+        if "gpus" in event:
+            self.gpus[trial.number] = event["gpus"]
+        if "readmitted" in event:
+            self._schedule_of(trial).readmitted(trial.number, trial.config)
 
     def _follow_start(self, trial: TrialView, event: Event) -> None:
         plan = [(int(epoch), values) for epoch, values in event.get("plan", [])]
@@ -189,15 +198,19 @@ class Planner:
             checkpoint=saved.path if saved else None,
             epoch=stint.epoch,
             gpus=self.gpus.get(trial.number),
-            folds=trial.role is not Role.REFIT,
+            folds=trial.role in (Role.SEARCH, Role.CONFIRM),
         )
 
     def _advance(self) -> None:
         """Nothing trains and nothing can be started: the next phase begins, with what it has not begun before."""
         self._phases.pop(0)
         if self._phases:
-            begun = sum(_phase(trial) is self._phases[0] for trial in self._trials())
-            self._jobs = _JOBS[self._phases[0]](self._log.view, self._experiment)[begun:]
+            begun = Counter((trial.role, trial.of) for trial in self._trials())
+            for job in _JOBS[self._phases[0]](self._log.view, self._experiment):
+                if begun[job.role, job.of]:
+                    begun[job.role, job.of] -= 1
+                else:
+                    self._jobs.append(job)
 
     def _more(self) -> bool:
         """Whether the search may still start trials."""

@@ -24,6 +24,10 @@ def replayed(experiment: Experiment, folder: StudyFolder) -> tuple[Experiment, d
     if winner is None:
         raise InputError(f"study {folder.study} has no winner to replay", f"raytune resume {folder.study}")
     first, *rest = winner["schedule"] or [[0, winner["config"]]]
+    left = experiment.domains().keys() - first[1].keys()
+    if left:
+        said = f"study {folder.study} did not search {', '.join(sorted(left))}, so it has no value to replay"
+        raise InputError(said, "give a value in the file, or by --set")
     plain = {"search": {"name": "random"}, "scheduler": {"name": "fifo"}, "trials": 1, "folds": None, "confirm": None}
-    content = merge(experiment.to_dict(), plain | first[1])
+    content = merge(experiment.to_dict(), plain | {"budget": {}} | first[1])
     return parse(content), {"study": folder.study, "plan": rest}

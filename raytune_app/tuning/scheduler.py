@@ -24,7 +24,11 @@ class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         saves = bool(result["should_checkpoint"])
         row = {key.removeprefix(ROW): value for key, value in result.items() if key.startswith(ROW)}
-        goes_on = self._conductor.reported(trial.config["trial"], row, saves=saves)
+        try:
+            goes_on = self._conductor.reported(trial.config["trial"], row, saves=saves)
+        except Exception as error:  # noqa: BLE001  # a full disk, say: `run_trials` raises it again, Ray would bury it
+            self._conductor.fail(error)
+            goes_on = False
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -192,11 +192,18 @@ def _conductor(prepared: Prepared, log: EventLog) -> Conductor:
     size = {"trials": trial_count(experiment), "epochs": experiment.train.epochs}
     if prepared.past:
         conductor.recall(prepared.past)
+        if _paused_by_failures(prepared.past):
+            conductor.readmit()
         changes = {path: list(change) for path, change in (prepared.changes or {}).items()}
         log.append("study_resumed", **size, changes=changes)
     else:
         log.append("study_started", study=folder.study, **size)
     return conductor
+
+
+def _paused_by_failures(past: Sequence[Event]) -> bool:
+    ends = [event["state"] for event in past if event["event"] == "study_ended"]
+    return ends[-1:] == [StudyState.PAUSED]
 
 
 def _run(prepared: Prepared, conductor: Conductor) -> None:
@@ -237,6 +244,8 @@ def _conclude(prepared: Prepared, conductor: Conductor, failure: str | None = No
             conductor.ended(trial.number)
     winner = final(view, experiment)
     state, reason = _end_state(conductor, winner, failure)
+    if state is StudyState.FINISHED:
+        conductor.settle()
     if winner:
         write_winner(folder, experiment, view, winner)
     write_trials(folder, view, experiment.objective)

@@ -151,9 +151,13 @@ class StudyView:
     def progress(self) -> tuple[int, int]:
         """Epochs settled (trained, or saved by ending a trial early) and epochs in all."""
         settled = sum(
-            len(trial.epochs) if trial.state in _UNSETTLED else self.epochs_per_trial for trial in self.trials.values()
+            len(trial.epochs) if self._may_go_on(trial) else self.epochs_per_trial for trial in self.trials.values()
         )
         return settled, max(self.planned_trials, len(self.trials)) * self.epochs_per_trial
+
+    def _may_go_on(self, trial: TrialView) -> bool:
+        is_over = self.state is not StudyState.RUNNING and trial.state is TrialState.PAUSED
+        return trial.state in _UNSETTLED and not is_over
 
     def _on_study_started(self, event: Event) -> None:
         self.study, self.planned_trials, self.epochs_per_trial = (event["study"], event["trials"], event["epochs"])

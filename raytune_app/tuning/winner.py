@@ -19,7 +19,7 @@ class Winner:
     Attributes:
         score: the first objective's metric at that epoch.
         se: its standard error over the folds; None without folds.
-        checkpoint: relative to the study folder.
+        checkpoint: relative to the study folder; empty if it is there no more.
         config: the values at that epoch.
         schedule: the values from the first epoch on, if they changed while it trained.
         scores: every objective's metric.
@@ -61,34 +61,40 @@ def signed(winner: Winner, experiment: Experiment) -> list[float]:
 
 
 def rank(
-    view: StudyView, trials: Iterable[TrialView], objective: ObjectiveSpec, objectives: Iterable[ObjectiveSpec] = ()
+    view: StudyView,
+    trials: Iterable[TrialView],
+    objective: ObjectiveSpec,
+    objectives: Iterable[ObjectiveSpec] = (),
+    *,
+    saved: bool = True,
 ) -> list[Winner]:
-    """The best checkpointed epoch of each trial that has one, best first."""
+    """The best epoch of each trial that has one, best first; only checkpointed ones count, unless `saved` is False."""
     candidates = [
-        found for trial in trials if (found := _best_of(view, trial, objective, tuple(objectives))) is not None
+        found
+        for trial in trials
+        if (found := _best_of(view, trial, tuple(objectives) or (objective,), saved=saved)) is not None
     ]
     return sorted(candidates, key=lambda one: (-objective.sign * one.score, one.trial))
 
 
-def _best_of(
-    view: StudyView, trial: TrialView, objective: ObjectiveSpec, objectives: tuple[ObjectiveSpec, ...]
-) -> Winner | None:
-    metrics = [each.metric for each in objectives or (objective,)]
+def _best_of(view: StudyView, trial: TrialView, objectives: tuple[ObjectiveSpec, ...], *, saved: bool) -> Winner | None:
+    metrics, objective = [each.metric for each in objectives], objectives[0]
     rows = [
         row
         for row in trial.epochs
-        if row["epoch"] in trial.checkpoints and all(row.get(metric) is not None for metric in metrics)
+        if (row["epoch"] in trial.checkpoints or not saved) and all(row.get(metric) is not None for metric in metrics)
     ]
     if trial.state is TrialState.DIVERGED or not rows:
         return None
     row = max(rows, key=lambda row: (objective.sign * row[objective.metric], -row["epoch"]))
     epoch = row["epoch"]
     schedule: Schedule = schedule_of(view, trial.number, epoch)
+    checkpoint = trial.checkpoints.get(epoch)
     return Winner(
         trial.number,
         epoch,
         row[objective.metric],
-        trial.checkpoints[epoch].path,
+        checkpoint.path if checkpoint else "",
         trial.stints[trial.stint_of(epoch)].config,
         row.get("parameters"),
         row.get("objective_se"),

@@ -18,7 +18,7 @@ from raytune_app.storage import Storage, StudyPaths
 from raytune_app.tuning.events import read_events
 from tests.tuning.world import decisions
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 DEADLINE_S = 150.0
 EXPERIMENT = {

@@ -18,7 +18,7 @@ def test_without_limits_nothing_is_ever_spent() -> None:
     budget = _budget()
     for _ in range(100):
         budget.reported(_row(1.0))
-        budget.ended(1.0)
+        budget.ended(0, 1.0)
     assert budget.spent(wall_s=1e9) is None
 
 
@@ -32,10 +32,12 @@ def test_device_hours_count_every_device_of_a_trial() -> None:
 
 def test_a_plateau_is_trials_in_a_row_without_a_better_one() -> None:
     budget = _budget(plateau=2)
-    for accuracy in (0.5, 0.4, 0.6, 0.6):
-        budget.ended(accuracy)
+    for trial, accuracy in enumerate((0.5, 0.4, 0.6, 0.6)):
+        budget.ended(trial, accuracy)
         assert budget.spent(0) is None
-    budget.ended(None)
+    budget.ended(3, 0.6)  # a trial that was paused and then ended counts once
+    assert budget.spent(0) is None
+    budget.ended(4, None)
     assert budget.spent(0) == "plateau: 2 trials without a better one"
 
 

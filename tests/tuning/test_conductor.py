@@ -54,9 +54,51 @@ def test_for_a_loss_smaller_is_better(experiment: Experiment, report: Report, tm
 def test_the_last_epoch_finishes_a_trial(experiment: Experiment, report: Report, tmp_path: Path) -> None:
     bench = Bench(experiment, tmp_path)
     bench.start(0)
-    assert bench.conductor.reported(0, report(9, 0.9)) is False
+    assert bench.conductor.reported(0, report(9, 0.9), saves=True) is False
+    bench.conductor.saved(0, 9, "tune/trial-00000/checkpoint_000008")
     bench.conductor.ended(0)
     assert bench.view().trials[0].state is TrialState.FINISHED
+
+
+def test_a_trial_that_is_cut_off_before_its_last_epoch_is_saved_goes_on(
+    experiment: Experiment, report: Report, tmp_path: Path
+) -> None:
+    bench = Bench(experiment, tmp_path)
+    bench.start(0)
+    assert bench.conductor.reported(0, report(8, 0.8), saves=True) is True
+    bench.conductor.saved(0, 8, "c/8")
+    assert bench.conductor.reported(0, report(9, 0.9), saves=True) is False
+    bench.conductor.ended(0)
+    assert bench.view().trials[0].state is TrialState.INTERRUPTED
+    stint = bench.conductor.next()
+    assert stint is not None and (stint.trial, stint.epoch, stint.checkpoint) == (0, 8, "c/8")
+
+
+def test_a_study_paused_by_failures_takes_its_failed_trials_up_again(experiment: Experiment, tmp_path: Path) -> None:
+    bench = Bench(experiment, tmp_path)
+    for number in range(3):
+        bench.start(number)
+        bench.conductor.failed(number, Fault.CODE, "NameError: typo")
+    assert bench.conductor.reason == "failures: 3 trials failed"
+    assert bench.conductor.next() is None
+    again = Bench(experiment, tmp_path)
+    again.conductor.recall(read_events(bench.storage, bench.paths))
+    again.conductor.readmit()
+    stints = [again.conductor.next() for _ in range(4)]
+    assert [stint.trial for stint in stints if stint] == [0, 1, 2, 3]
+
+
+def test_a_larger_share_of_a_gpu_survives_a_resumption(experiment: Experiment, tmp_path: Path) -> None:
+    bench = Bench(experiment, tmp_path)
+    bench.conductor.assign(0.25)
+    bench.start(0)
+    bench.conductor.failed(0, Fault.GPU_MEMORY, "CUDA out of memory")
+    stint = bench.conductor.next()
+    assert stint is not None and (stint.trial, stint.gpus) == (0, 0.5)
+    again = Bench(experiment, tmp_path)
+    again.conductor.recall(read_events(bench.storage, bench.paths))
+    stint = again.conductor.next()
+    assert stint is not None and (stint.trial, stint.gpus) == (0, 0.5)
 
 
 def test_divergence_ends_the_trial_and_not_the_study(experiment: Experiment, report: Report, tmp_path: Path) -> None:

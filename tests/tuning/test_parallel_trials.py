@@ -18,7 +18,7 @@ from raytune_app.tuning.view import TrialState
 if TYPE_CHECKING:
     from raytune_app.cluster import Cluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
 ENDS_S = 30.0
 """For what was stopped to have gone from Ray's tables."""

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from raytune_app.spec import Experiment, parse
-from raytune_app.tuning.view import TrialState
+from raytune_app.tuning.confirm import confirmed, final
+from raytune_app.tuning.view import Role, TrialState
+from raytune_app.tuning.winner import rank
 from tests.tuning.world import KilledError, World, decisions
 
 SCHEDULERS: dict[str, dict[str, Any]] = {
@@ -120,5 +122,38 @@ def test_an_extension_confirms_again(tmp_path: Path) -> None:
     world = World(_experiment("asha", trials=6), tmp_path)
     world.run()
     conductor = world.edited(_experiment("asha", trials=12)).run()
-    search = [trial for trial in conductor.view.trials.values() if trial.role == "search"]
+    trials = conductor.view.trials.values()
+    search = [trial for trial in trials if trial.role == "search"]
     assert len(search) == 12
+    best = sorted(search, key=lambda trial: -max(row["accuracy"] for row in trial.epochs))[:2]
+    confirming = [trial.of for trial in trials if trial.role == "confirm"]
+    assert all(confirming.count(trial.number) == 2 for trial in best), "the best of all have their fresh seeds"
+    assert len([trial for trial in trials if trial.role == "baseline"]) == 1
+
+
+def test_more_seeds_for_the_confirmation_are_added_to_those_there(tmp_path: Path) -> None:
+    world = World(_experiment("asha", trials=6), tmp_path)
+    world.run()
+    conductor = world.edited(_experiment("asha", trials=6, confirm={"top_k": 2, "seeds": 4})).run()
+    outcome = confirmed(conductor.view, conductor.experiment)
+    assert [len(one.scores) for one in outcome] == [4, 4]
+
+
+def test_with_folds_only_the_search_and_its_confirmation_are_folded(tmp_path: Path) -> None:
+    conductor = World(_experiment("fifo", folds=3, trials=4), tmp_path).run()
+    roles = {trial.role for trial in conductor.view.trials.values()}
+    assert roles == {Role.SEARCH, Role.CONFIRM, Role.BASELINE, Role.REFIT}
+    winner = final(conductor.view, conductor.experiment)
+    assert winner is not None and conductor.view.trials[winner.trial].role is Role.REFIT
+
+
+def test_a_finished_population_gives_its_disk_back(tmp_path: Path) -> None:
+    world = World(_experiment("pbt", confirm=None, keep={"top_k": 2}), tmp_path)
+    conductor = world.run()
+    assert len(world.states) > 20
+    conductor.settle()
+    assert sorted(trial.number for trial in conductor.view.trials.values() if trial.checkpoints) == sorted(
+        winner.trial
+        for winner in rank(conductor.view, conductor.view.trials.values(), conductor.experiment.objective)[:2]
+    )
+    assert len(world.states) == 2

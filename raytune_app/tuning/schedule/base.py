@@ -86,6 +86,10 @@ class Schedule(ABC):
     def ended(self, trial: int) -> None:  # noqa: B027  # most schedules need not know
         """The trial will never report again: finished, stopped, diverged or failed."""
 
+    def readmitted(self, trial: int, values: Mapping[str, Any]) -> None:
+        """A trial that had ended by a failure goes on after all, from its last saved epoch or from the beginning."""
+        self.started(trial, values)
+
     @property
     def copies(self) -> bool:
         """Whether trials may go on from the state of others, so that no state may be deleted while trials live."""

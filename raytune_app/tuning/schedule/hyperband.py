@@ -64,6 +64,9 @@ class Hyperband(Schedule):
     def resumed(self, resumption: Resumption) -> None:
         self._bracket_of[resumption.trial].place(resumption.trial).promote(resumption.trial)
 
+    def readmitted(self, trial: int, values: Mapping[str, Any]) -> None:
+        self._bracket_of[trial].living.add(trial)
+
     def ended(self, trial: int) -> None:
         self._bracket_of[trial].living.discard(trial)
 

@@ -123,6 +123,10 @@ class Population(Schedule):
         self._members[trial] = _Member(dict(values))
         self._unsettle()
 
+    def readmitted(self, trial: int, values: Mapping[str, Any]) -> None:
+        self._ended.discard(trial)
+        self._members[trial].is_waiting = False
+
     def report(self, trial: int, epoch: int, score: float) -> Judgement:
         """Every member pauses at a perturbation, except one that went on from it before and trains it once more."""
         member = self._members[trial]
