@@ -21,7 +21,9 @@ def winner_text(winner: dict[str, Any], reason: str | None) -> str:
     """Which trial won, by which scores, with which values; from the content of winner.json."""
     metric = winner["metric"]
     se = f" (standard error over the folds {winner['se']:.4f})" if winner["se"] is not None else ""
-    lines = [f"winner: trial {winner['trial']}, epoch {winner['epoch']}, validation {metric} {winner['score']:.4f}{se}"]
+    seed = ", the best of its fresh seeds" if winner["confirmed"] else ""
+    score = f"validation {metric} {winner['score']:.4f}{se}{seed}"
+    lines = [f"winner: trial {winner['trial']}, epoch {winner['epoch']}, {score}"]
     lines += [f"  {path}: {value}" for path, value in winner["config"].items()]
     if winner["schedule"]:
         lines.append("  trained with, by epoch:")

@@ -16,8 +16,9 @@ from raytune_app.spec.grammar import Experiment
 from raytune_app.tuning.budget import Budget
 from raytune_app.tuning.events import EventLog, finite
 from raytune_app.tuning.keeper import Place, outdated, outranked
-from raytune_app.tuning.planner import Learnt, Plan, Planner
+from raytune_app.tuning.planner import Plan, Planner
 from raytune_app.tuning.schedule.base import Verdict
+from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.stint import Stint
 from raytune_app.tuning.view import Event, Role, StudyView, TrialState, TrialView
 

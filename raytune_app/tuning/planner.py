@@ -14,7 +14,7 @@ from raytune_app.tuning.schedule.base import Judgement, Resumption, Schedule
 from raytune_app.tuning.schedule.catalog import build_schedule
 from raytune_app.tuning.schedule.fifo import Fifo
 from raytune_app.tuning.schedule.replay import Replay
-from raytune_app.tuning.search.base import Told, Values
+from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.search.catalog import build_search
 from raytune_app.tuning.space import trial_count, trial_seed
 from raytune_app.tuning.stint import Stint
@@ -22,7 +22,6 @@ from raytune_app.tuning.told import told_of
 from raytune_app.tuning.view import Event, Role, StudyView, TrialState, TrialView
 
 Plan = Sequence[tuple[int, dict[str, Any]]]
-Learnt = Sequence[tuple[Values, Told]]
 _JOBS: dict[Role, Callable[[StudyView, Experiment], list[Job]]] = {Role.CONFIRM: confirm_jobs, Role.REFIT: refit_jobs}
 _PHASE = {Role.BASELINE: Role.CONFIRM}
 """In which phase a role's trials run, where it is not the phase of that name."""

@@ -86,7 +86,7 @@ Takes raw pixels 0 to 255; normalisation is part of the model. Answers one of {l
 
 Sealed test part, n = {test["n"]}: accuracy {test["accuracy"]:.4f} (95 % interval {test["accuracy_low"]:.4f} to
 {test["accuracy_high"]:.4f}), macro F1 {test["macro_f1"]:.4f}. Validation {experiment.objective.metric}:
-{winner.score:.4f}; this score chose the winner, so it is optimistic.
+{winner.score:.4f}; the best of several looks, so it is optimistic.
 
 | setting | value |
 |---|---|

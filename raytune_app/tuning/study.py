@@ -29,11 +29,12 @@ from raytune_app.tuning.folder import StudyFolder, create_study, is_worked_on, o
 from raytune_app.tuning.record import write_winner
 from raytune_app.tuning.resources import TrialResources, allot, gpu_share
 from raytune_app.tuning.runner import measure_speed, run_trials
+from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.tables import write_trials
 from raytune_app.tuning.trainable import TrialInput, make_importable
 from raytune_app.tuning.view import Event, StudyState, StudyView, TrialState
-from raytune_app.tuning.warm_start import Learnt, learnt_from
+from raytune_app.tuning.warm_start import learnt_from
 from raytune_app.tuning.winner import Winner
 
 

@@ -7,13 +7,11 @@ import logging
 from raytune_app.errors import InputError
 from raytune_app.spec import Experiment
 from raytune_app.tuning.folder import StudyFolder
-from raytune_app.tuning.search.base import Told, Values
+from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.told import told_of
 from raytune_app.tuning.view import Role
 
 _log = logging.getLogger(__name__)
-
-Learnt = list[tuple[Values, Told]]
 
 
 def learnt_from(folder: StudyFolder, experiment: Experiment) -> Learnt:
@@ -32,7 +30,7 @@ def learnt_from(folder: StudyFolder, experiment: Experiment) -> Learnt:
         )
         raise InputError(said, "warm-start from a study with the same objective")
     domains = experiment.domains()
-    learnt: Learnt = []
+    learnt = []
     for trial in folder.view().of_role(Role.SEARCH):
         values = {path: trial.config[path] for path in domains if path in trial.config}
         if len(values) == len(domains) and all(domains[path].holds(value) for path, value in values.items()):

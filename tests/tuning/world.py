@@ -64,7 +64,7 @@ class World:
 
     def edited(self, experiment: Experiment) -> World:
         """The same study with another experiment."""
-        other = World(experiment, Path(self.storage.root), self.slots, self.score)
+        other = type(self)(experiment, Path(self.storage.root), self.slots, self.score)
         other.states = self.states
         return other
 
@@ -84,6 +84,10 @@ class World:
         self._train(conductor)
         return conductor
 
+    def advance(self, state: str, values: dict[str, Any]) -> str:
+        """The state after one more epoch with these values."""
+        return hashlib.sha256(repr((state, sorted(values.items()))).encode()).hexdigest()
+
     def _delete(self, path: str) -> None:
         self.deleted.append(path)
         del self.states[path]
@@ -99,7 +103,7 @@ class World:
                 return
             trial = min(slots, key=lambda each: (slots[each][0], each))
             epoch, state = slots.pop(trial)
-            state = _digest(state, conductor.view.trials[trial].config)
+            state = self.advance(state, conductor.view.trials[trial].config)
             if self._epoch(conductor, trial, epoch + 1, state):
                 slots[trial] = epoch + 1, state
 
@@ -115,10 +119,6 @@ class World:
         if not goes_on:
             conductor.ended(trial)
         return goes_on
-
-
-def _digest(state: str, values: dict[str, Any]) -> str:
-    return hashlib.sha256(repr((state, sorted(values.items()))).encode()).hexdigest()
 
 
 def decisions(events: list[Event]) -> dict[str, Any]:

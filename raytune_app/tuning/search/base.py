@@ -45,6 +45,10 @@ class Told:
     ending: Ending
 
 
+Learnt = Sequence[tuple[Values, Told]]
+"""Configurations of another study, and what became of them."""
+
+
 class Search(ABC):
     """Base of all searchers."""
 
