@@ -130,6 +130,7 @@ def test_a_diverging_trial_is_named_and_the_study_goes_on(ray_cluster: "Cluster"
     assert outcome.winner is not None and outcome.winner.trial == 1
 
 
+@pytest.mark.slow
 def test_a_study_whose_trials_all_fail_says_why(ray_cluster: "Cluster", storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "faulty_net.py").write_text(
         "import torch\n"
@@ -192,6 +193,7 @@ def test_checkpoints_are_safetensors_and_json(ray_cluster: "Cluster", storage: S
     json.loads(storage.read(outcome.folder.paths / f"{outcome.winner.checkpoint}/state.json"))
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray_cluster: "Cluster", storage: Storage) -> None:
     from raytune_app.tuning import study
 
