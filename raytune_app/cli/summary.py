@@ -13,6 +13,8 @@ from raytune_app.cli.output import result
 from raytune_app.training.metrics import SCORE_TITLES
 from raytune_app.tuning.folder import StudyFolder
 
+_WHOSE = {"search": "", "confirm": ", the best of its fresh seeds", "refit": ", trained once more without folds"}
+"""What a winner's validation score is of, by the role of its trial."""
 SURE = 0.05
 """Below this p value two networks are told apart."""
 
@@ -21,8 +23,7 @@ def winner_text(winner: dict[str, Any], reason: str | None) -> str:
     """Which trial won, by which scores, with which values; from the content of winner.json."""
     metric = winner["metric"]
     se = f" (standard error over the folds {winner['se']:.4f})" if winner["se"] is not None else ""
-    seed = ", the best of its fresh seeds" if winner["confirmed"] else ""
-    score = f"validation {metric} {winner['score']:.4f}{se}{seed}"
+    score = f"validation {metric} {winner['score']:.4f}{se}{_WHOSE[winner['role']]}"
     lines = [f"winner: trial {winner['trial']}, epoch {winner['epoch']}, {score}"]
     lines += [f"  {path}: {value}" for path, value in winner["config"].items()]
     if winner["schedule"]:
@@ -64,7 +65,8 @@ def champion_text(test: dict[str, Any]) -> str:
         if key in test
     ]
     if against := test.get("against"):
-        verdict = "a real difference" if against["p_value"] < SURE else "no difference that these pictures can show"
+        better = "the winner is really better" if against["only_a"] > against["only_b"] else "THEY are really better"
+        verdict = better if against["p_value"] < SURE else "no difference that these pictures can show"
         lines.append(
             f"  {against['name']}: accuracy {against['accuracy']:.4f}; right alone: the winner {against['only_a']}, "
             f"they {against['only_b']}; McNemar's p = {against['p_value']:.2g}, {verdict}"

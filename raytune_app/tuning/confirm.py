@@ -97,14 +97,17 @@ def confirmed(view: StudyView, experiment: Experiment) -> list[Confirmed]:
 
 
 def final(view: StudyView, experiment: Experiment) -> Winner | None:
-    """The trial whose checkpoint is crowned: the refit, else the chosen one's best fresh seed, else the chosen one."""
+    """The trial whose checkpoint is crowned: the refit, else the chosen one's best fresh seed, else the chosen one.
+
+    The refit is taken at the epoch that was best over all folds: its own validation part is a fraction of theirs.
+    """
     chosen = chosen_of(view, experiment)
     if chosen is None:
         return None
     of_it = [trial for trial in view.trials.values() if trial.of == chosen.trial]
     for role in (Role.REFIT, Role.CONFIRM):
         trials = [trial for trial in of_it if trial.role is role]
-        again = rank(view, trials, experiment.objective)
+        again = rank(view, trials, experiment.objective, epoch=chosen.epoch if role is Role.REFIT else None)
         if again and (role is Role.REFIT or experiment.folds is None):
             return again[0]
         if role is Role.REFIT and trials:

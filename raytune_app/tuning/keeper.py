@@ -19,11 +19,13 @@ _ALIVE = (TrialState.RUNNING, TrialState.PAUSED, TrialState.INTERRUPTED)
 
 
 def outdated(trial: TrialView, objective: ObjectiveSpec) -> Iterator[Place]:
-    """The checkpoints of this trial that are neither its best nor, while it lives, its last."""
+    """The checkpoints of this trial that are neither its best nor, while it lives, its last; a refit keeps all."""
+    if trial.role is Role.REFIT:
+        return
     saved = [row for row in trial.epochs if row["epoch"] in trial.checkpoints and row.get(objective.metric) is not None]
     best = max(saved, key=lambda row: (objective.sign * row[objective.metric], -row["epoch"]), default=None)
     kept = {best["epoch"] if best else None, trial.saved_epoch if trial.state in _ALIVE else None}
-    return ((trial.number, epoch) for epoch in trial.checkpoints if epoch not in kept)
+    yield from ((trial.number, epoch) for epoch in list(trial.checkpoints) if epoch not in kept)
 
 
 def outranked(view: StudyView, experiment: Experiment) -> list[Place]:

@@ -35,6 +35,7 @@ def write_winner(
     default = baseline(view, experiment)
     content = {
         **asdict(winner),
+        "role": view.trials[winner.trial].role.value,
         "metric": str(experiment.objective.metric),
         "mode": str(experiment.objective.mode),
         "search_trial": chosen.trial if chosen else winner.trial,

@@ -67,35 +67,44 @@ def rank(
     objectives: Iterable[ObjectiveSpec] = (),
     *,
     saved: bool = True,
+    epoch: int | None = None,
 ) -> list[Winner]:
-    """The best epoch of each trial that has one, best first; only checkpointed ones count, unless `saved` is False."""
+    """The best epoch of each trial that has one, best first; only checkpointed ones count, unless `saved` is False.
+
+    Args:
+        epoch: look at this one alone.
+    """
     candidates = [
         found
         for trial in trials
-        if (found := _best_of(view, trial, tuple(objectives) or (objective,), saved=saved)) is not None
+        if (found := _best_of(view, trial, tuple(objectives) or (objective,), saved=saved, epoch=epoch)) is not None
     ]
     return sorted(candidates, key=lambda one: (-objective.sign * one.score, one.trial))
 
 
-def _best_of(view: StudyView, trial: TrialView, objectives: tuple[ObjectiveSpec, ...], *, saved: bool) -> Winner | None:
+def _best_of(
+    view: StudyView, trial: TrialView, objectives: tuple[ObjectiveSpec, ...], *, saved: bool, epoch: int | None
+) -> Winner | None:
     metrics, objective = [each.metric for each in objectives], objectives[0]
     rows = [
         row
         for row in trial.epochs
-        if (row["epoch"] in trial.checkpoints or not saved) and all(row.get(metric) is not None for metric in metrics)
+        if (row["epoch"] in trial.checkpoints or not saved)
+        and epoch in (None, row["epoch"])
+        and all(row.get(metric) is not None for metric in metrics)
     ]
     if trial.state is TrialState.DIVERGED or not rows:
         return None
     row = max(rows, key=lambda row: (objective.sign * row[objective.metric], -row["epoch"]))
-    epoch = row["epoch"]
-    schedule: Schedule = schedule_of(view, trial.number, epoch)
-    checkpoint = trial.checkpoints.get(epoch)
+    best = row["epoch"]
+    schedule: Schedule = schedule_of(view, trial.number, best)
+    checkpoint = trial.checkpoints.get(best)
     return Winner(
         trial.number,
-        epoch,
+        best,
         row[objective.metric],
         checkpoint.path if checkpoint else "",
-        trial.stints[trial.stint_of(epoch)].config,
+        trial.stints[trial.stint_of(best)].config,
         row.get("parameters"),
         row.get("objective_se"),
         tuple(schedule) if len(schedule) > 1 else (),

@@ -52,7 +52,13 @@ def _finish(storage: Storage, log: EventLog, label: str = "zero") -> None:
     config = {"model.options.activation": "relu"}
     winner = {"trial": 0, "epoch": 2, "metric": "accuracy", "score": 0.7513, "parameters": 10, "config": config}
     confirmed = [{"trial": 0, "search_score": 0.76, "scores": [0.75, 0.74], "mean": 0.745, "se": 0.005}]
-    more = {"schedule": [[0, config], [1, config]], "confirmed": confirmed, "search_trial": 0, "pareto": []}
+    more = {
+        "schedule": [[0, config], [1, config]],
+        "confirmed": confirmed,
+        "search_trial": 0,
+        "pareto": [],
+        "role": "search",
+    }
     storage.write_json(PATHS.winner, {**winner, **more, "test": test, "model": {"name": "m", "version": 1}})
 
 

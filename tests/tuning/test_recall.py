@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from raytune_app.spec import Experiment, parse
-from raytune_app.tuning.confirm import confirmed, final
+from raytune_app.tuning.confirm import chosen_of, confirmed, final
 from raytune_app.tuning.view import Role, TrialState
 from raytune_app.tuning.winner import rank
 from tests.tuning.world import KilledError, World, decisions
@@ -145,6 +145,8 @@ def test_with_folds_only_the_search_and_its_confirmation_are_folded(tmp_path: Pa
     assert roles == {Role.SEARCH, Role.CONFIRM, Role.BASELINE, Role.REFIT}
     winner = final(conductor.view, conductor.experiment)
     assert winner is not None and conductor.view.trials[winner.trial].role is Role.REFIT
+    chosen = chosen_of(conductor.view, conductor.experiment)
+    assert chosen is not None and winner.epoch == chosen.epoch, "the folds chose the epoch too"
 
 
 def test_a_finished_population_gives_its_disk_back(tmp_path: Path) -> None:
