@@ -25,7 +25,10 @@ _MARGIN = 1.03
 """A speed must beat plainer ones by this factor: less is noise."""
 
 _COMPILE_S = 20.0
-"""What a first compilation may take; training too short to win that back is never compiled."""
+"""What a first compilation may take."""
+
+_WORTH_TRYING = 8.0
+"""A training has to take so many times that: a trial of compilation costs the study as much, whatever comes of it."""
 
 
 def choose_speed(experiment: Experiment, data: Training, device: torch.device, *, trainings: int = 1) -> SpeedChoice:
@@ -45,7 +48,7 @@ def choose_speed(experiment: Experiment, data: Training, device: torch.device, *
     rows = [{"speed": speed.to_dict(), "images_per_s": round(rate, 1)} for speed, rate in best_of.items()]
     chosen = _fastest(best_of)
     images = trainings * experiment.train.epochs * len(data.train)
-    if _can_compile(device) and images / best_of[chosen] > 2 * _COMPILE_S:
+    if _can_compile(device) and images / best_of[chosen] > _WORTH_TRYING * _COMPILE_S:
         rows.append(row := _compiled(experiment, sample, device, replace(chosen, compiled=True)))
         if rate := row["images_per_s"]:
             saved_s = images / best_of[chosen] - images / rate
