@@ -19,6 +19,8 @@ import pyarrow.fs as pafs
 
 from raytune_app.errors import InputError, NotFoundError, StorageError
 
+LISTINGS = 100  # of one folder, before one that never stays as it is counts as a fault
+
 
 def default_uri() -> str:
     """`RAYTUNE_STORAGE` if set, else `~/.raytune`."""
@@ -166,18 +168,16 @@ class Storage:
 
     def files_below(self, path: str) -> list[str]:
         """The paths, relative to `path`, of all files below it, sorted; empty if there is no such path."""
-        with self._errors(path):
-            found = self.fs.get_file_info(pafs.FileSelector(self.full(path), allow_not_found=True, recursive=True))
         start = len(self.full(path)) + 1
-        return sorted(info.path[start:] for info in found if info.type == pafs.FileType.File)
+        return sorted(info.path[start:] for info in self._list(path, recursive=True) if info.is_file)
 
     def folders(self, path: str) -> list[str]:
         """The names of the folders directly below `path`, sorted; empty if there is no such path."""
-        return self._names(path, pafs.FileType.Directory)
+        return sorted(info.base_name for info in self._list(path) if not info.is_file)
 
     def files(self, path: str) -> list[str]:
         """The names of the files directly below `path`, sorted; empty if there is no such path."""
-        return self._names(path, pafs.FileType.File)
+        return sorted(info.base_name for info in self._list(path) if info.is_file)
 
     def move(self, source: str, target: str) -> None:
         """Rename a file or folder. Raises StorageError if the target exists."""
@@ -199,10 +199,20 @@ class Storage:
             raise InputError(f"path {path!r} is the storage itself", "name a file or folder inside it")
         return self.full(path)
 
-    def _names(self, path: str, kind: pafs.FileType) -> list[str]:
+    def _list(self, path: str, *, recursive: bool = False) -> list[pafs.FileInfo]:
+        """What is below `path`.
+
+        A folder that another process makes or deletes meanwhile fails pyarrow's own listing, in spite of
+        `allow_not_found`; the next listing sees it, or sees that it is gone.
+        """
+        selector = pafs.FileSelector(self.full(path), allow_not_found=True, recursive=recursive)
         with self._errors(path):
-            found = self.fs.get_file_info(pafs.FileSelector(self.full(path), allow_not_found=True))
-        return sorted(info.base_name for info in found if info.type == kind)
+            for _ in range(LISTINGS - 1):
+                try:
+                    return list(self.fs.get_file_info(selector))
+                except FileNotFoundError:
+                    continue
+            return list(self.fs.get_file_info(selector))
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -205,3 +207,24 @@ def test_every_part_of_a_study_lies_in_its_folder() -> None:
     assert len(parts) >= 8
     assert {part.partition("x-1")[0] for part in parts} == {"studies/"}
     assert len(set(parts)) == len(parts)
+
+
+def test_a_listing_survives_folders_that_come_and_go_meanwhile(tmp_path: Path) -> None:
+    """The folder is there before or after the listing, so every answer is one of these two."""
+    place, done = Storage(str(tmp_path)), threading.Event()
+
+    def come_and_go() -> None:
+        while not done.is_set():
+            (tmp_path / "a").mkdir()
+            (tmp_path / "a/b").mkdir()
+            (tmp_path / "a/b").rmdir()
+            (tmp_path / "a").rmdir()
+
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(come_and_go)
+        try:
+            seen = [(tuple(place.folders("a")), tuple(place.files_below(""))) for _ in range(3000)]
+        finally:
+            done.set()
+    going.result()
+    assert set(seen) <= {((), ()), (("b",), ())}
