@@ -8,12 +8,16 @@ Ray is imported inside, after its environment is set: it reads most of it at imp
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import secrets
 import shutil
 import signal
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -87,7 +91,9 @@ class Cluster:
         self.stop()
 
 
-def connect(address: str | None = None, *, cpus: int | None = None, gpus: int | None = None) -> Cluster:
+def connect(
+    address: str | None = None, *, cpus: int | None = None, gpus: int | None = None, meanwhile: str | None = None
+) -> Cluster:
     """Connect to the Ray at `address` (default `RAY_ADDRESS`), or start one on this machine.
 
     The embedded one has its dashboard on the loopback interface, token authentication on, usage statistics off and
@@ -96,6 +102,7 @@ def connect(address: str | None = None, *, cpus: int | None = None, gpus: int | 
     Args:
         address: `host:port` of Ray's head, or `auto`.
         cpus, gpus: how many the embedded cluster may use; None for all. Ignored with an address.
+        meanwhile: a module to import while Ray's processes start, which is mostly waiting.
 
     Raises:
         InputError: nothing answers at the address, or it refuses our token.
@@ -107,7 +114,24 @@ def connect(address: str | None = None, *, cpus: int | None = None, gpus: int | 
     if _is_connected():
         return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    return _attach(address) if address else _start(cpus, gpus)
+    with _importing(meanwhile):
+        return _attach(address) if address else _start(cpus, gpus)
+
+
+@contextmanager
+def _importing(module: str | None) -> Iterator[None]:
+    """Import it beside what is done within; an error shows when the caller imports it."""
+
+    def load() -> None:
+        with suppress(Exception):
+            importlib.import_module(str(module))
+
+    thread = threading.Thread(target=load, daemon=True)
+    if module:
+        thread.start()
+    yield
+    if module:
+        thread.join()
 
 
 def _start(cpus: int | None, gpus: int | None) -> Cluster:
@@ -228,11 +252,12 @@ def _with_descendants(roots: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _end(processes: list[psutil.Process]) -> None:
-    """Wait for them, then end those that stay; psutil knows a process by id and start time, so never another one."""
-    _, alive = psutil.wait_procs(processes, timeout=STOP_GRACE_S)
-    for process in alive:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(alive, timeout=STOP_GRACE_S)
+    """Ask them to end, then make them; psutil knows a process by id and start time, so never another one.
+
+    Ray's agents end by themselves too, but need seconds to find out that their node is gone.
+    """
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        _, processes = psutil.wait_procs(processes, timeout=STOP_GRACE_S)

@@ -53,6 +53,10 @@ class StudyPaths:
         return self / "events.jsonl"
 
     @property
+    def warm_start(self) -> str:
+        return self / "warm_start.json"
+
+    @property
     def trials(self) -> str:
         return self / "trials.parquet"
 

@@ -10,7 +10,6 @@ from benchmarks.search_peers.plan import Plan
 from raytune_app.cluster import connect
 from raytune_app.spec import Experiment, parse
 from raytune_app.storage import Storage
-from raytune_app.tuning import study
 
 TUNED = ("lr", "batch_size", "optimizer", "weight_decay")
 
@@ -30,7 +29,7 @@ def experiment_of(plan: Plan) -> Experiment:
                 **{name: {"choice": sorted({config[name] for config in plan.configs})} for name in TUNED},
             },
             "search": {"points": [{f"train.{name}": config[name] for name in TUNED} for config in plan.configs]},
-            "scheduler": {"name": "asha", "grace": plan.grace, "reduction": plan.reduction},
+            "scheduler": {"name": "hyperband", "grace": plan.grace, "reduction": plan.reduction, "brackets": 1},
             "trials": len(plan.configs),
             "resources": {"cpus": 1},
         }
@@ -45,7 +44,9 @@ def main() -> None:
         if event["event"] == "epoch":
             plan.record(event["trial"], event["epoch"], event["accuracy"], event["epoch_s"])
 
-    with connect(cpus=plan.slots, gpus=0):
+    with connect(cpus=plan.slots, gpus=0, meanwhile="raytune_app.tuning.study"):
+        from raytune_app.tuning import study
+
         outcome = study.tune(study.prepare(experiment_of(plan), Storage(str(Path.home() / "storage"))), [observe])
         plan.note(f"speed chosen: {outcome.folder.record()['speed']['speed']}")
 

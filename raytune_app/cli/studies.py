@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from raytune_app.storage import Storage
     from raytune_app.tuning.folder import StudyFolder
 
-
+HEAVY = "raytune_app.cli.experiment"
+"""Imports torch and Ray Tune."""
 STUDY_HELP = "id of a study, or the beginning of one for the newest that fits"
 EDIT_HELP = "change a setting: budget, trials, resources, confirm, keep, failures or register; may be repeated"
 
@@ -90,10 +91,11 @@ def _run(args: argparse.Namespace) -> int:
     replay = None
     if args.replay:
         experiment, replay = _replayed(experiment, storage, args.replay)
-    from raytune_app.cli.experiment import run_experiment
     from raytune_app.cluster import connect
 
-    with connect(args.address) as cluster:
+    with connect(args.address, meanwhile=HEAVY) as cluster:
+        from raytune_app.cli.experiment import run_experiment
+
         say(f"Ray dashboard: {cluster.login}")
         return run_experiment(args, experiment, storage, replay)
 
@@ -125,10 +127,11 @@ def _go_on(args: argparse.Namespace, more: int) -> int:
     edits = parse_overrides(args.overrides)
     if more:
         edits |= _more_trials(folder, edits, more)
-    from raytune_app.cli.experiment import resume_study
     from raytune_app.cluster import connect
 
-    with connect(args.address) as cluster:
+    with connect(args.address, meanwhile=HEAVY) as cluster:
+        from raytune_app.cli.experiment import resume_study
+
         say(f"Ray dashboard: {cluster.login}")
         return resume_study(args, folder, edits)
 

@@ -118,6 +118,9 @@ class HyperbandSpec(RungsSpec):
     """Hyperband (Li et al., JMLR 2018): brackets of successive halving, from many short trials to few long ones."""
 
     name: Literal["hyperband"]
+    brackets: Annotated[Integer, Field(ge=1)] | None = None
+    """Only the first so many, which stop the most, once, all trials among them; 1 is successive halving. None: rounds
+    of all, as large as in the paper."""
 
 
 class MedianSpec(Section):

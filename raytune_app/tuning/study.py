@@ -34,7 +34,7 @@ from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.tables import write_trials
 from raytune_app.tuning.trainable import TrialInput, make_importable
 from raytune_app.tuning.view import Event, StudyState, StudyView, TrialState
-from raytune_app.tuning.warm_start import learnt_from
+from raytune_app.tuning.warm_start import keep_learnt, kept_learnt, learnt_from
 from raytune_app.tuning.winner import Winner
 
 
@@ -88,8 +88,10 @@ def prepare(
     """
     experiment = _with_absolute_path(experiment)
     data, resources = _check(experiment, code_paths)
-    learnt = _learnt(experiment, storage)
+    study = experiment.search.warm_start
+    learnt = learnt_from(open_study(storage, study), experiment) if study else []
     folder = create_study(storage, experiment, data.fingerprint, dict(replay) if replay else None)
+    keep_learnt(folder, learnt)
     return Prepared(experiment, data, resources, folder, tuple(code_paths), learnt=learnt)
 
 
@@ -118,7 +120,7 @@ def reopen(folder: StudyFolder, code_paths: Sequence[str] = (), edits: Mapping[s
     past = tuple(read_events(folder.storage, folder.paths)) if folder.storage.exists(folder.paths.events) else ()
     folder.storage.write(folder.paths.spec, experiment.to_yaml())
     folder.update(state=StudyState.RUNNING.value, reason=None, ended=None, driver=this_process())
-    learnt = _learnt(experiment, folder.storage)
+    learnt = kept_learnt(folder, experiment)
     return Prepared(experiment, data, resources, folder, tuple(code_paths), past, changes, learnt)
 
 
@@ -161,11 +163,6 @@ def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training,
     if experiment.folds is not None:
         make_folds(experiment, data)
     return data, resources
-
-
-def _learnt(experiment: Experiment, storage: Storage) -> Learnt:
-    study = experiment.search.warm_start
-    return learnt_from(open_study(storage, study), experiment) if study else []
 
 
 def _nodes(experiment: Experiment) -> list[dict[str, float]]:

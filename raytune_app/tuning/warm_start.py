@@ -1,4 +1,7 @@
-"""What a searcher may learn from another study of the same storage: those of its trials that fit these domains."""
+"""What a searcher may learn from another study of the same storage: those of its trials that fit these domains.
+
+What it learnt is kept in the study's own folder: the other study may be extended or deleted before this one goes on.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import logging
 
 from raytune_app.errors import InputError
 from raytune_app.spec import Experiment
-from raytune_app.tuning.folder import StudyFolder
-from raytune_app.tuning.search.base import Learnt
+from raytune_app.tuning.folder import StudyFolder, open_study
+from raytune_app.tuning.search.base import Ending, Learnt, Told
 from raytune_app.tuning.told import told_of
 from raytune_app.tuning.view import Role
 
@@ -39,3 +42,29 @@ def learnt_from(folder: StudyFolder, experiment: Experiment) -> Learnt:
         raise InputError(f"no trial of study {folder.study} lies inside these domains", "remove `search.warm_start`")
     _log.info("learnt from %d trials of %s", len(learnt), folder.study)
     return learnt
+
+
+def keep_learnt(folder: StudyFolder, learnt: Learnt) -> None:
+    """Write down in the study's own folder what it learnt; nothing if it learnt nothing."""
+    rows = [
+        {"config": values, "ending": told.ending.value, "scores": [*told.scores], "curve": [*told.curve.items()]}
+        for values, told in learnt
+    ]
+    if rows:
+        folder.storage.write_json(folder.paths.warm_start, rows)
+
+
+def kept_learnt(folder: StudyFolder, experiment: Experiment) -> Learnt:
+    """What this study learnt when it began; if it was killed before that was kept, what there is to learn now.
+
+    Raises:
+        StorageError: what was kept cannot be read.
+        InputError, NotFoundError: see `learnt_from` and `open_study`.
+    """
+    study = experiment.search.warm_start
+    if study is None:
+        return []
+    if not folder.storage.exists(folder.paths.warm_start):
+        keep_learnt(folder, learnt_from(open_study(folder.storage, study), experiment))
+    rows = folder.storage.read_json(folder.paths.warm_start)
+    return [(row["config"], Told(row["scores"], dict(row["curve"]), Ending(row["ending"]))) for row in rows]

@@ -8,6 +8,7 @@ import pytest
 
 from raytune_app.spec import Experiment, parse
 from raytune_app.tuning.confirm import chosen_of, confirmed, final
+from raytune_app.tuning.search.base import Ending, Learnt, Told
 from raytune_app.tuning.view import Role, TrialState
 from raytune_app.tuning.winner import rank
 from tests.tuning.world import KilledError, World, decisions
@@ -23,7 +24,7 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 }
 
 
-def _experiment(scheduler: str, search: str = "random", **changes: Any) -> Experiment:
+def _experiment(scheduler: str, **changes: Any) -> Experiment:
     perturb = {"perturb": True} if scheduler in ("pbt", "pb2") else {}
     content = {
         "name": "drill",
@@ -36,16 +37,15 @@ def _experiment(scheduler: str, search: str = "random", **changes: Any) -> Exper
             "momentum": {"uniform": [0.0, 0.9], **perturb},
         },
         "scheduler": SCHEDULERS[scheduler],
-        "search": {"name": search},
         "trials": 8,
         "confirm": {"top_k": 2, "seeds": 2},
     }
     return parse(content | changes)
 
 
-def _killed(experiment: Experiment, folder: Path, slots: int, seed: int) -> World:
+def _killed(experiment: Experiment, folder: Path, slots: int, seed: int, learnt: Learnt = ()) -> World:
     """A study killed at about ten random moments, half of them in the middle of writing a line."""
-    world, rng = World(experiment, folder, slots), random.Random(seed)
+    world, rng = World(experiment, folder, slots, learnt=learnt), random.Random(seed)
     kills = 0
     while True:
         try:
@@ -70,13 +70,38 @@ def test_ten_kills_change_no_decision(scheduler: str, slots: int, tmp_path: Path
         assert decisions(killed.events()) == expected
 
 
-@pytest.mark.parametrize("search", ["quasirandom", "tpe", "cmaes"])
+SEARCHES: dict[str, dict[str, Any]] = {
+    "quasirandom": {"name": "quasirandom"},
+    "tpe": {"name": "tpe", "startup_trials": 5},
+    "gp": {"name": "gp", "startup_trials": 8},
+    "cmaes": {"name": "cmaes"},
+    "nsga2": {"name": "nsga2", "startup_trials": 4},
+    "points": {"name": "tpe", "startup_trials": 5, "points": [{"train.lr": 0.01}, {"train.momentum": 0.5}]},
+}
+
+
+@pytest.mark.parametrize("search", list(SEARCHES))
 def test_the_searchers_memory_survives(search: str, tmp_path: Path) -> None:
-    experiment = _experiment("asha", search, confirm=None, trials=14)
+    experiment = _experiment("asha", search=SEARCHES[search], confirm=None, trials=14)
     whole = World(experiment, tmp_path / "whole")
     whole.run()
     killed = _killed(experiment, tmp_path / "killed", slots=1, seed=5)
     assert decisions(killed.events()) == decisions(whole.events())
+
+
+@pytest.mark.parametrize("search", ["tpe", "cmaes", "nsga2"])
+def test_what_was_learnt_from_another_study_survives(search: str, tmp_path: Path) -> None:
+    experiment = _experiment("fifo", search=SEARCHES[search], confirm=None, trials=10)
+    learnt = [
+        ({"train.lr": 10**-power, "train.momentum": 0.2 * power}, Told([1 - 0.1 * power], {1: 0.5}, Ending.WHOLE))
+        for power in (1.5, 2.0, 2.5, 3.0, 3.5)
+    ]
+    whole, other = World(experiment, tmp_path / "whole", learnt=learnt), World(experiment, tmp_path / "other")
+    whole.run()
+    other.run()
+    killed = _killed(experiment, tmp_path / "killed", slots=1, seed=5, learnt=learnt)
+    assert decisions(killed.events()) == decisions(whole.events())
+    assert decisions(other.events()) != decisions(whole.events()), "nothing was learnt"
 
 
 def test_no_finished_trial_runs_twice_and_a_running_one_loses_at_most_one_epoch(tmp_path: Path) -> None:
@@ -108,11 +133,11 @@ def test_pruned_checkpoints_are_never_those_a_trial_goes_on_from(tmp_path: Path)
 
 
 def test_a_larger_number_of_trials_goes_on_with_the_memory(tmp_path: Path) -> None:
-    small = World(_experiment("asha", "tpe", trials=6, confirm=None), tmp_path / "extended")
+    small = World(_experiment("asha", search={"name": "tpe"}, trials=6, confirm=None), tmp_path / "extended")
     small.run()
-    extended = small.edited(_experiment("asha", "tpe", trials=14, confirm=None))
+    extended = small.edited(_experiment("asha", search={"name": "tpe"}, trials=14, confirm=None))
     conductor = extended.run()
-    whole = World(_experiment("asha", "tpe", trials=14, confirm=None), tmp_path / "whole")
+    whole = World(_experiment("asha", search={"name": "tpe"}, trials=14, confirm=None), tmp_path / "whole")
     whole.run()
     assert decisions(extended.events())["started"] == decisions(whole.events())["started"]
     assert not [each for each in conductor.view.trials.values() if each.state is TrialState.RUNNING]

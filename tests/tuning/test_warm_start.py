@@ -11,7 +11,7 @@ from raytune_app.storage import Storage
 from raytune_app.tuning.events import EventLog
 from raytune_app.tuning.folder import StudyFolder, create_study
 from raytune_app.tuning.search.base import Ending
-from raytune_app.tuning.warm_start import learnt_from
+from raytune_app.tuning.warm_start import keep_learnt, kept_learnt, learnt_from
 
 
 def _experiment(**changes: Any) -> Experiment:
@@ -52,3 +52,24 @@ def test_a_study_with_nothing_in_common_is_refused(tmp_path: Path) -> None:
 def test_a_study_with_another_objective_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="after accuracy"):
         learnt_from(_study(tmp_path), _experiment(objective={"metric": "loss"}))
+
+
+def test_what_was_learnt_outlives_the_other_study(tmp_path: Path) -> None:
+    other = _study(tmp_path)
+    experiment = _experiment(search={"name": "tpe", "warm_start": other.study})
+    own = create_study(other.storage, experiment, "none")
+    learnt = learnt_from(other, experiment)
+    keep_learnt(own, learnt)
+    other.storage.delete(other.paths.folder)
+    assert kept_learnt(own, experiment) == learnt
+
+
+def test_a_study_killed_before_it_kept_anything_learns_again(tmp_path: Path) -> None:
+    other = _study(tmp_path)
+    experiment = _experiment(search={"name": "tpe", "warm_start": other.study})
+    own = create_study(other.storage, experiment, "none")
+    assert kept_learnt(own, experiment) == learnt_from(other, experiment)
+
+
+def test_without_a_warm_start_nothing_is_learnt(tmp_path: Path) -> None:
+    assert kept_learnt(_study(tmp_path), _experiment()) == []

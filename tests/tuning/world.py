@@ -13,6 +13,7 @@ from raytune_app.spec import Experiment
 from raytune_app.storage import Storage, StudyPaths
 from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.events import EventLog, read_events
+from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.space import trial_count
 from raytune_app.tuning.view import Event
 
@@ -53,10 +54,13 @@ class World:
     Args:
         slots: trials at once; the one that has come least far reports next, so the order of reports follows from what
             is saved alone.
+        learnt: what the searcher knows of another study.
     """
 
-    def __init__(self, experiment: Experiment, folder: Path, slots: int = 1, score: Score = hashed_score) -> None:
-        self.experiment, self.slots, self.score = experiment, slots, score
+    def __init__(
+        self, experiment: Experiment, folder: Path, slots: int = 1, score: Score = hashed_score, learnt: Learnt = ()
+    ) -> None:
+        self.experiment, self.slots, self.score, self.learnt = experiment, slots, score, learnt
         self.storage, self.paths = Storage(str(folder)), StudyPaths("s")
         self.states: dict[str, str] = {}
         """What lies in each checkpoint: a digest of all that the state was trained with."""
@@ -64,7 +68,7 @@ class World:
 
     def edited(self, experiment: Experiment) -> World:
         """The same study with another experiment."""
-        other = type(self)(experiment, Path(self.storage.root), self.slots, self.score)
+        other = type(self)(experiment, Path(self.storage.root), self.slots, self.score, self.learnt)
         other.states = self.states
         return other
 
@@ -74,7 +78,7 @@ class World:
     def run(self, dies_at: int | None = None, *, torn: bool = False) -> Conductor:
         """Begin or go on, until all is done. Raises KilledError when the log says so."""
         log = FragileLog(self.storage, self.paths, dies_at, torn=torn)
-        conductor = Conductor(self.experiment, log, clock=lambda: 0.0, delete=self._delete)
+        conductor = Conductor(self.experiment, log, clock=lambda: 0.0, delete=self._delete, learnt=self.learnt)
         size = {"trials": trial_count(self.experiment), "epochs": self.experiment.train.epochs}
         if self.storage.exists(self.paths.events):
             conductor.recall(self.events())

@@ -35,7 +35,7 @@ def build_schedule(experiment: Experiment) -> Schedule:
         case AshaPromotionSpec():
             return AshaPromotion(scheduler.grace, scheduler.reduction, epochs)
         case HyperbandSpec():
-            return Hyperband(scheduler.grace, scheduler.reduction, epochs, trial_count(experiment))
+            return Hyperband(scheduler.grace, scheduler.reduction, epochs, trial_count(experiment), scheduler.brackets)
         case MedianSpec():
             return Median(scheduler.grace, scheduler.min_trials)
         case PbtSpec() | Pb2Spec():

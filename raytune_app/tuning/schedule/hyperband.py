@@ -17,8 +17,8 @@ class Hyperband(Schedule):
     """Brackets s = s_max ... 0, filled one after the other in the order in which trials start.
 
     With rungs at grace, grace * reduction, ... below `epochs`, s_max is their number; bracket s pauses at the last s of
-    them, bracket 0 nowhere. A rung is judged when every trial that may still come to it has paused there: of the n that
-    came the best floor(n / reduction) go on, at least one. `bracket_sizes` says how large the brackets are. A bracket
+    them, bracket 0 nowhere. Of the n that come to a rung the best floor(n / reduction) go on, at least one; each as soon
+    as those who have not come yet cannot take its place. `bracket_sizes` says how large the brackets are. A bracket
     that stays incomplete because no more trials come is judged with those it has.
 
     Args:
@@ -26,12 +26,13 @@ class Hyperband(Schedule):
         reduction: the best 1/reduction of a rung go on.
         epochs: the last epoch, where trials end by themselves: no rung there.
         trials: of the whole study; should more start, the brackets begin anew.
+        brackets: only the first so many; 1 is successive halving (Jamieson and Talwalkar, AISTATS 2016).
     """
 
-    def __init__(self, grace: int, reduction: int, epochs: int, trials: int) -> None:
+    def __init__(self, grace: int, reduction: int, epochs: int, trials: int, brackets: int | None = None) -> None:
         self._rungs = rung_epochs(grace, reduction, epochs)
         self._reduction = reduction
-        self._sizes = bracket_sizes(len(self._rungs), reduction, trials)
+        self._sizes = bracket_sizes(len(self._rungs), reduction, trials, brackets)
         self._brackets: list[_Bracket] = []
         self._bracket_of: dict[int, _Bracket] = {}
 
@@ -94,30 +95,34 @@ class _Bracket:
         return next(rung for rung in reversed(self.rungs.values()) if trial in rung.scores)
 
     def due(self, reduction: int, *, more: bool) -> list[tuple[int, int]]:
-        """Who may go on, as (epoch of the rung, trial): from one rung at most, since the next waits for all of them."""
-        if more and not self.is_full:
-            return []
-        field = self.members
+        """Who may go on, as (epoch of the rung, trial).
+
+        Those whose place is certain, however well the trials do that may still come to their rung.
+        """
+        field, missing = self.members, self._size - len(self.members) if more and not self.is_full else 0
+        found: list[tuple[int, int]] = []
         for rung in self.rungs.values():
-            if (field & self.living) - rung.waiting - rung.promoted:
-                return []
-            places = max(1, len(rung.scores) // reduction) - len(rung.promoted)
-            best = rung.ranked(rung.waiting & self.living)[: max(0, places)]
-            if best:
-                return [(rung.epoch, trial) for trial in best]
-            field = rung.promoted
-        return []
+            away = (field & self.living) - rung.waiting - rung.promoted  # not here, or their state not safe yet
+            comers = len(rung.scores) + len(away - rung.scores.keys()) + missing
+            places = max(0, max(1, comers // reduction) - len(rung.promoted))
+            rivals = len(away) + missing
+            candidates = rung.ranked(rung.waiting & self.living)
+            found += [(rung.epoch, trial) for trial in candidates[: max(0, places - rivals)]]
+            field, missing = rung.promoted, min(places, rivals + len(candidates))
+        return found
 
 
-def bracket_sizes(s_max: int, reduction: int, trials: int) -> list[int]:
-    """How many trials each bracket gets, s = s_max ... 0, over and over; the sum is `trials`.
+def bracket_sizes(s_max: int, reduction: int, trials: int, brackets: int | None = None) -> list[int]:
+    """How many trials each bracket gets, s = s_max ... 0, over and over, or once the first `brackets` of these.
+
+    The sum is `trials`.
 
     In the paper bracket s holds ceil((s_max + 1) * reduction^s / (s + 1)) trials. As many whole rounds of brackets are
     run as the trials fill, one at least; then every size is scaled by the same factor so that all trials have a place,
     the largest remainders rounded up. A study that is much smaller than one round leaves its smallest brackets empty.
     """
-    paper = [math.ceil((s_max + 1) * reduction**s / (s + 1)) for s in range(s_max, -1, -1)]
-    weights = paper * max(1, trials // sum(paper))
+    paper = [math.ceil((s_max + 1) * reduction**s / (s + 1)) for s in range(s_max, -1, -1)][:brackets]
+    weights = paper * (1 if brackets else max(1, trials // sum(paper)))
     exact = [trials * weight / sum(weights) for weight in weights]
     sizes = [math.floor(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda index: (sizes[index] - exact[index], index))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from raytune_app.tuning.schedule.base import Judgement, Resumption, Verdict
 from raytune_app.tuning.schedule.hyperband import Hyperband, bracket_sizes
+from raytune_app.tuning.schedule.rung import rung_epochs
 
 Train = Callable[..., None]
 Resume = Callable[..., Resumption]
@@ -55,15 +56,50 @@ def test_trials_fill_the_brackets_in_the_order_of_their_start() -> None:
     assert paused == [[1, 3], [1, 3], [3], [3], [], []]
 
 
-def test_a_rung_is_judged_when_the_whole_bracket_is_there(train: Train) -> None:
+def test_a_trial_goes_on_as_soon_as_nobody_can_take_its_place(train: Train) -> None:
     schedule = _started(9)
-    for trial in range(8):
+    for trial in range(6):
         train(schedule, trial, {1: trial / 10})
-    assert _offered(schedule) == _offered(schedule, more=False) == []
+    assert _offered(schedule) == _offered(schedule, more=False) == []  # three may come, and be better
+    train(schedule, 6, {1: 0.6})
+    assert _offered(schedule) == [6]
+    train(schedule, 7, {1: 0.7})
+    assert _offered(schedule) == [7, 6]
     schedule.report(8, 1, 0.75)
-    assert _offered(schedule) == []  # its state is not safe yet
+    assert _offered(schedule) == [7, 6]  # the third place is for a trial whose state is not safe yet
     schedule.paused(8)
     assert _offered(schedule) == [8, 7, 6]
+
+
+@given(st.data(), st.integers(1, 40), st.integers(2, 4))
+def test_who_goes_on_does_not_depend_on_who_comes_first(data: st.DataObject, trials: int, reduction: int) -> None:
+    """Free slots take whoever is offered, in any order: each rung ends as if it had waited for everyone."""
+    schedule = Hyperband(1, reduction, 9, trials, brackets=1)
+    rungs = rung_epochs(1, reduction, 9)
+    scores = {
+        place: data.draw(st.permutations(range(trials)), label=f"rung {rung}") for place, rung in enumerate(rungs)
+    }
+    at = dict.fromkeys(range(trials), 0)
+    came: dict[int, set[int]] = {0: set(range(trials)), **{place: set() for place in range(1, len(rungs) + 1)}}
+    for trial in at:
+        schedule.started(trial, {})
+    training = set(at)
+    while training:
+        trial = data.draw(st.sampled_from(sorted(training)))
+        training.remove(trial)
+        if at[trial] < len(rungs):
+            schedule.report(trial, rungs[at[trial]], float(scores[at[trial]][trial]))
+            schedule.paused(trial)
+        else:
+            schedule.ended(trial)
+        for resumption in schedule.resumptions(more=False):
+            schedule.resumed(resumption)
+            at[resumption.trial] += 1
+            came[at[resumption.trial]].add(resumption.trial)
+            training.add(resumption.trial)
+    for place in range(len(rungs)):
+        best = sorted(came[place], key=lambda trial: -scores[place][trial])
+        assert came[place + 1] == set(best[: max(1, len(best) // reduction)])
 
 
 def test_the_next_rung_waits_for_all_that_were_promoted(train: Train, resume: Resume) -> None:
@@ -92,12 +128,21 @@ def test_a_bracket_that_can_still_be_filled_waits_and_one_that_cannot_is_judged_
 
 def test_a_trial_that_ended_is_not_waited_for_and_frees_its_place_at_the_rung(train: Train, resume: Resume) -> None:
     schedule = _started(9)
-    for trial in range(8):
+    for trial in range(6):
         train(schedule, trial, {1: trial / 10})
-    schedule.ended(8)
-    assert _offered(schedule) == [7, 6]  # two places among eight
-    schedule.ended(6)
-    assert _offered(schedule) == [7, 5]
+    offered = []
+    for trial in (6, 7, 8):
+        offered.append(_offered(schedule))
+        schedule.ended(trial)
+    assert offered == [[], [], [5]]
+    assert _offered(schedule) == [5, 4]  # two places among six
+    schedule.ended(4)
+    assert _offered(schedule) == [5, 3]
+
+
+def test_one_bracket_is_successive_halving() -> None:
+    assert bracket_sizes(2, 3, 24, brackets=1) == [24]
+    assert bracket_sizes(2, 3, ROUND, brackets=2) == [11, 6]
 
 
 def test_brackets_are_judged_each_by_itself_and_the_furthest_go_first(train: Train) -> None:
