@@ -9,7 +9,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from raytune_app.errors import InputError
-from raytune_app.models.pooling import MaxPool2
+from raytune_app.models.pooling import ConvPoolFirst, MaxPool2
 
 Activation = Literal["relu", "gelu", "silu"]
 
@@ -74,4 +74,4 @@ def _block(
     layers += [MaxPool2(), act] if activation == "relu" else [act, MaxPool2()]
     if dropout:
         layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers)
+    return ConvPoolFirst(*layers) if isinstance(layers[1], MaxPool2) else nn.Sequential(*layers)

@@ -10,6 +10,7 @@ On a GPU, under autocast and inside torch.compile it is torch's own max_pool2d.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -37,6 +38,17 @@ class MaxPool2(nn.Module):
         return F.max_pool2d(pictures, 2)
 
 
+class ConvPoolFirst(nn.Sequential):
+    """Layers of which the first two are a convolution of stride 1 and a `MaxPool2`: these in one, then the others."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        conv, _, *others = self
+        hidden = conv_pool(pictures, cast("nn.Conv2d", conv))
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden
+
+
 def conv_pool(pictures: Tensor, conv: nn.Conv2d) -> Tensor:
     """`max_pool2d(conv(pictures), 2)` for a convolution of stride 1: [B, C, H, W] to [B, D, H' // 2, W' // 2]."""
     if not _is_ours(pictures):
@@ -48,8 +60,11 @@ def conv_pool(pictures: Tensor, conv: nn.Conv2d) -> Tensor:
     if not torch.is_grad_enabled():
         step = _pieces(len(pictures), conv.out_channels * pictures[0, 0].numel())
         parts = torch.split(pictures, step)
-        return torch.cat([_largest(torch.conv2d(part, weight, conv.bias, padding=conv.padding)) for part in parts])
-    return cast("Tensor", _ConvPool.apply(pictures, weight, conv.bias, conv.padding))
+        pooled = torch.cat([_largest(torch.conv2d(part, weight, None, padding=conv.padding)) for part in parts])
+    else:
+        pooled = _ConvPool.apply(pictures, weight, conv.padding)
+    # The largest of sums with one number is the sum with the largest: a quarter of the work, and of its gradient's
+    return pooled if conv.bias is None else pooled + conv.bias[:, None, None]
 
 
 def _is_ours(pictures: Tensor) -> bool:
@@ -83,7 +98,7 @@ class _Pool(torch.autograd.Function):
 
 class _ConvPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, pictures: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+    def forward(ctx: Any, pictures: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
         height, width = (
             side + 2 * pad - kernel + 1
             for side, pad, kernel in zip(pictures.shape[2:], padding, weight.shape[2:], strict=True)
@@ -91,44 +106,41 @@ class _ConvPool(torch.autograd.Function):
         shape = torch.Size((len(pictures), len(weight), height, width))
         pooled, right, low = _outputs(torch.empty(shape, device="meta"))
         for part in _parts_of(shape):
-            convolved = torch.conv2d(pictures[part], weight, bias, padding=padding)
+            convolved = torch.conv2d(pictures[part], weight, None, padding=padding)
             _pool_piece(convolved, pooled[part], right[part], low[part])
         ctx.save_for_backward(pictures, weight, right, low)
-        ctx.shape, ctx.padding, ctx.biased = shape, padding, bias is not None
+        ctx.shape, ctx.padding = shape, padding
         return pooled
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
         pictures, weight, right, low = ctx.saved_tensors
         to_pictures = torch.empty_like(pictures) if ctx.needs_input_grad[0] else None
-        to_weight, to_bias = torch.zeros_like(weight), torch.zeros(len(weight)) if ctx.biased else None
+        to_weight = torch.zeros_like(weight)
         buffer: Tensor | None = None
         for part in _parts_of(ctx.shape):
             count = len(pictures[part])
             buffer = _blank((count, *ctx.shape[1:])) if buffer is None else buffer
             spread = buffer[:count]
             _spread_piece(gradient[part], right[part], low[part], spread)
-            gradients = _conv_backward(
-                spread, pictures[part], weight, ctx.padding, to_pictures=to_pictures is not None, to_bias=ctx.biased
-            )
+            wanted = to_pictures is not None
+            gradients = _conv_backward(spread, pictures[part], weight, ctx.padding, to_pictures=wanted)
             if to_pictures is not None:
                 to_pictures[part] = gradients[0]
             to_weight += gradients[1]
-            if to_bias is not None:
-                to_bias += gradients[2]
-        return to_pictures, to_weight, to_bias, None
+        return to_pictures, to_weight, None
 
 
 def _conv_backward(
-    gradient: Tensor, pictures: Tensor, weight: Tensor, padding: tuple[int, int], *, to_pictures: bool, to_bias: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients for pictures, weight and bias of a convolution of stride 1; those not wanted are undefined."""
-    wanted = [to_pictures, True, to_bias]
-    result = torch.ops.aten.convolution_backward(
-        gradient, pictures, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
+    gradient: Tensor, pictures: Tensor, weight: Tensor, padding: tuple[int, int], *, to_pictures: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradients for pictures, undefined if unwanted, and for the weight of a convolution of stride 1."""
+    wanted = [to_pictures, True, False]
+    to_input, to_weight, _ = torch.ops.aten.convolution_backward(
+        gradient, pictures, weight, None, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
     )
-    return cast("tuple[Tensor, Tensor, Tensor]", result)
+    return to_input, to_weight
 
 
 def _pool_piece(pictures: Tensor, pooled: Tensor, right: Tensor, low: Tensor) -> None:
@@ -193,5 +205,6 @@ def _parts_of(shape: torch.Size) -> Iterator[slice]:
 
 
 def _pieces(count: int, numbers: int) -> int:
-    """How many of `count` pictures to take at once, if each becomes `numbers` float32."""
-    return max(1, min(count, _PIECE_BYTES * torch.get_num_threads() // (4 * max(numbers, 1))))
+    """How many of `count` pictures to take at once, if each becomes `numbers` float32: equal pieces, or nearly so."""
+    pieces = round(4 * numbers * count / (_PIECE_BYTES * torch.get_num_threads()))
+    return max(1, math.ceil(count / max(1, pieces)))

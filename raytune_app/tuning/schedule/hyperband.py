@@ -16,10 +16,10 @@ from raytune_app.tuning.schedule.rung import Rung, rung_epochs
 class Hyperband(Schedule):
     """Brackets s = s_max ... 0, filled one after the other in the order in which trials start.
 
-    With rungs at grace, grace * reduction, ... below `epochs`, s_max is their number; bracket s pauses at the last s of
-    them, bracket 0 nowhere. Of the n that come to a rung the best floor(n / reduction) go on, at least one; each as soon
-    as those who have not come yet cannot take its place. `bracket_sizes` says how large the brackets are. A bracket
-    that stays incomplete because no more trials come is judged with those it has.
+    With rungs at grace, grace * reduction, ... below `epochs`, s_max is their number; bracket s pauses at the last s
+    of them, bracket 0 nowhere. `bracket_sizes` says how large the brackets are. Of the n that come to a rung the best
+    floor(n / reduction) go on, at least one; each as soon as those who have not come yet cannot take its place. A
+    bracket that stays incomplete because no more trials come is judged with those it has.
 
     Args:
         grace: the first rung, in epochs.
