@@ -81,7 +81,7 @@ def side_by_side(count: int, args: argparse.Namespace, speed: Speed) -> float:
         for process in trials:
             process.join(timeout=10)
             process.kill()
-    return sum(pictures / seconds for pictures, seconds in told)
+    return float(sum(pictures / seconds for pictures, seconds in told))
 
 
 @contextmanager
