@@ -43,7 +43,7 @@ $(STAMP):
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11 or newer, or say which: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: this Python has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
-	@echo "Setting up .venv: once, about 6 GB, most of it torch's CUDA libraries."
+	@echo "Setting up .venv: once, about 7 GB, most of it torch's CUDA libraries."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
 	@echo "Installing the packages pinned in requirements.lock."

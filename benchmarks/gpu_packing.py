@@ -14,6 +14,7 @@ import argparse
 import multiprocessing as mp
 import os
 import platform
+import queue
 import shutil
 import statistics
 import subprocess
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,14 @@ def trial(number: int, count: int, args: argparse.Namespace, speed: Speed, warm:
     if device.type == "cuda" and count > 1:
         torch.cuda.set_per_process_memory_fraction(1 / count)
     spec = experiment(args.images)
-    run = Run(spec, load_training(spec.data, spec.seed), seed=number, device=device, speed=speed)
+    data = load_training(spec.data, spec.seed)
+    run = Run(spec, data, seed=number, device=device, speed=speed)
     run.train_epoch()
     warm.wait(START_S)
     began, pictures = time.perf_counter(), 0
     while time.perf_counter() - began < args.seconds:
         run.train_epoch()
-        pictures += args.images
+        pictures += len(data.train)
     results.put((pictures, time.perf_counter() - began))
 
 
@@ -76,12 +78,24 @@ def side_by_side(count: int, args: argparse.Namespace, speed: Speed) -> float:
     try:
         for process in trials:
             process.start()
-        told = [results.get(timeout=START_S + 10 * args.seconds) for _ in trials]
+        told = [result for _ in trials if (result := _next(results, trials, START_S + 10 * args.seconds))]
     finally:
         for process in trials:
             process.join(timeout=10)
             process.kill()
+    if len(told) < count:
+        raise RuntimeError(f"a trial of {count} ended without a result")
     return float(sum(pictures / seconds for pictures, seconds in told))
+
+
+def _next(results: Any, trials: list[Any], limit_s: float) -> tuple[int, float] | None:
+    """The next result; None if a trial has failed, or none comes in time."""
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until and not any(process.exitcode for process in trials):
+        with suppress(queue.Empty):
+            result: tuple[int, float] = results.get(timeout=1.0)
+            return result
+    return None
 
 
 @contextmanager
@@ -91,7 +105,7 @@ def mps() -> Iterator[bool]:
     if control is None:
         yield False
         return
-    with tempfile.TemporaryDirectory(prefix="mps-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
         places = {"CUDA_MPS_PIPE_DIRECTORY": f"{folder}/pipe", "CUDA_MPS_LOG_DIRECTORY": f"{folder}/log"}
         for place in places.values():
             Path(place).mkdir()
@@ -100,22 +114,28 @@ def mps() -> Iterator[bool]:
         try:
             yield started.returncode == 0
         finally:
-            subprocess.run([control], input=b"quit\n", check=False, timeout=30)  # noqa: S603  # the same
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run([control], input=b"quit\n", check=False, timeout=30)  # noqa: S603  # the same
             for name in places:
                 del os.environ[name]
 
 
-def measure(args: argparse.Namespace, speed: Speed, title: str) -> None:
-    """Print a row for each count: mean and standard deviation over the rounds, and the ratio to one trial."""
+def measure(args: argparse.Namespace, speed: Speed, title: str, alone: float | None = None) -> float:
+    """Print a row for each count: mean and standard deviation over the rounds, and the ratio to the first count's.
+
+    Args:
+        alone: pictures a second that the ratios are to; None: those of the first count. Returned.
+    """
     rates: dict[int, list[float]] = {count: [] for count in args.trials}
     for _ in range(args.rounds):
         for count in args.trials:
             rates[count].append(side_by_side(count, args, speed))
-    alone = statistics.fmean(rates[args.trials[0]])
+    alone = alone or statistics.fmean(rates[args.trials[0]])
     for count, each in rates.items():
         spread = statistics.stdev(each) if len(each) > 1 else 0.0
         mean = statistics.fmean(each)
         print(f"{title:<12} {count:>6} {mean:>12,.0f} {spread:>8,.0f} {mean / alone:>6.2f}  n={len(each)}", flush=True)
+    return alone
 
 
 def main() -> int:
@@ -136,13 +156,16 @@ def main() -> int:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     print(f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}, {speed}")
     print(f"{'':<12} {'trials':>6} {'pictures/s':>12} {'sd':>8} {'ratio':>6}")
-    measure(args, speed, "own contexts")
+    alone = measure(args, speed, "own contexts")
     if device.type == "cuda":
-        with mps() as shared:
-            if shared:
-                measure(args, speed, "MPS")
-            else:
-                print("MPS cannot be had here")
+        with mps() as is_there:
+            try:
+                if is_there:
+                    measure(args, speed, "MPS", alone)
+                else:
+                    print("MPS is not installed here")
+            except RuntimeError as error:  # in a container its daemon starts too, and may be of no use
+                print(f"MPS cannot be used here: {error}")
     return 0
 
 

@@ -6,7 +6,8 @@
 validate on; halving by 3 at epochs 1, 3 and 9; two trials at once, one torch thread each. Every contender is a command
 of its own, one after the other, timed from before its imports to its exit; `search_peers/` has them:
 
-    raytune   this product: ASHA, `speed: auto`, its event log and checkpoints as always
+    raytune   this product: ASHA as the peers have it, `speed: auto`, its event log and checkpoints as always
+    halving   this product with `scheduler: {name: hyperband, brackets: 1}`: synchronous, so the fewest epochs
     ray       Ray Tune as its MNIST example uses it: a function for a trial, ASHA, everything else by default
     optuna    Optuna's halving pruner, two processes over a journal file
     syne      Syne Tune's ASHA, stopping, local backend, in an environment made here (--env FOLDER keeps it)
@@ -49,7 +50,13 @@ from raytune_app.data.split import stratified_sample, stratified_split
 from raytune_app.spec.grammar import DataSpec
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {"raytune": "product", "ray": "ray_example", "optuna": "optuna_workers", "syne": "syne_asha"}
+MODULES = {
+    "raytune": "product",
+    "halving": "product",
+    "ray": "ray_example",
+    "optuna": "optuna_workers",
+    "syne": "syne_asha",
+}
 TARGETS = {"1st epoch": 0.0, "98.0 %": 0.98, "99.0 %": 0.99}
 SYNE = "syne-tune==0.16.0"
 SLOTS, SEED, VALIDATION = 2, 0, 0.2
@@ -146,7 +153,7 @@ def run(name: str, python: Path, folder: Path, plan: dict[str, Any], limit_s: fl
     home = folder / "home"
     home.mkdir(parents=True)
     plan_file, log = folder / "plan.json", folder / "epochs.jsonl"
-    plan_file.write_text(json.dumps({**plan, "log": str(log)}))
+    plan_file.write_text(json.dumps({**plan, "contender": name, "log": str(log)}))
     log.touch()
     quiet = {"HOME": str(home), "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "RAY_USAGE_STATS_ENABLED": "0"}
     command = [str(python), "-m", f"benchmarks.search_peers.{MODULES[name]}", str(plan_file)]

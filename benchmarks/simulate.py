@@ -65,6 +65,7 @@ SCHEDULES: dict[str, Callable[[int], Schedule]] = {
     "asha": lambda _: Asha(1, 3, EPOCHS),
     "asha_promotion": lambda _: AshaPromotion(1, 3, EPOCHS),
     "hyperband": lambda trials: Hyperband(1, 3, EPOCHS, trials),
+    "halving": lambda trials: Hyperband(1, 3, EPOCHS, trials, brackets=1),
     "median": lambda _: Median(1, 3),
 }
 

@@ -16,8 +16,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -114,24 +113,22 @@ def connect(
     if _is_connected():
         return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    with _importing(meanwhile):
-        return _attach(address) if address else _start(cpus, gpus)
+    beside = threading.Thread(target=_import, args=(meanwhile,))
+    beside.start()
+    cluster = _attach(address) if address else _start(cpus, gpus)
+    try:
+        beside.join()
+    except BaseException:  # Ctrl-C: nobody holds the cluster yet
+        cluster.stop()
+        raise
+    return cluster
 
 
-@contextmanager
-def _importing(module: str | None) -> Iterator[None]:
-    """Import it beside what is done within; an error shows when the caller imports it."""
-
-    def load() -> None:
+def _import(module: str | None) -> None:
+    """What is wrong with it shows when the caller imports it."""
+    if module:
         with suppress(Exception):
-            importlib.import_module(str(module))
-
-    thread = threading.Thread(target=load, daemon=True)
-    if module:
-        thread.start()
-    yield
-    if module:
-        thread.join()
+            importlib.import_module(module)
 
 
 def _start(cpus: int | None, gpus: int | None) -> Cluster:

@@ -177,7 +177,7 @@ class Storage:
 
     def folders(self, path: str) -> list[str]:
         """The names of the folders directly below `path`, sorted; empty if there is no such path."""
-        return sorted(info.base_name for info in self._list(path) if not info.is_file)
+        return sorted(info.base_name for info in self._list(path) if info.type == pafs.FileType.Directory)
 
     def files(self, path: str) -> list[str]:
         """The names of the files directly below `path`, sorted; empty if there is no such path."""

@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -58,7 +59,8 @@ def test_the_way_to_log_in_names_the_file_and_never_the_token(
 
 def test_a_process_that_does_not_leave_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "STOP_GRACE_S", 0.2)
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["sh", "-c", "trap '' TERM; echo deaf; exec sleep 60"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"deaf\n"
         cluster._end([psutil.Process(process.pid)])
         assert not psutil.pid_exists(process.pid)
 
@@ -72,9 +74,25 @@ def test_an_open_connection_is_lent_and_not_closed(ray_cluster: Cluster) -> None
     assert ray.is_initialized()
 
 
+def test_an_interruption_while_the_import_goes_on_stops_what_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Cluster(None, embedded=True, token_file=None, cpus=1, gpus=0)
+    stopped: list[Cluster] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster, "_is_connected", lambda: False)
+    monkeypatch.setattr(cluster, "_start", lambda *_: started)
+    monkeypatch.setattr(Cluster, "stop", lambda self: stopped.append(self))
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        connect()
+    assert stopped == [started]
+
+
 @pytest.mark.ray
 def test_a_dead_address_is_a_clear_error(tmp_path: Path) -> None:
     """In a process of its own, since this one may be connected."""
-    script = "from raytune_app.cluster import connect; connect('127.0.0.1:1')"
+    script = "from raytune_app.cluster import connect; connect('127.0.0.1:1', meanwhile='torch')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert f"{InputError.__name__}: cannot connect to Ray at 127.0.0.1:1" in done.stderr

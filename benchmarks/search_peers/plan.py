@@ -21,6 +21,7 @@ class Plan:
         images, validation, seed: which pictures of MNIST's training part, and the share held out.
         feed: `loader` or `tensors`: how a peer's pictures reach its network.
         data: the folder with MNIST as torchvision wants it, and the split as `train.npy` and `validation.npy`.
+        contender: who runs it, by the name in benchmarks/search.py.
         log: the file of JSON lines.
     """
 
@@ -34,6 +35,7 @@ class Plan:
     seed: int
     feed: str
     data: str
+    contender: str
     log: str
 
     @classmethod

@@ -13,6 +13,8 @@ from raytune_app.storage import Storage
 
 TUNED = ("lr", "batch_size", "optimizer", "weight_decay")
 
+SCHEDULERS: dict[str, dict[str, Any]] = {"raytune": {"name": "asha"}, "halving": {"name": "hyperband", "brackets": 1}}
+
 
 def experiment_of(plan: Plan) -> Experiment:
     """The search as an experiment file; without batch norm `conv_net` is the peers' network."""
@@ -29,7 +31,7 @@ def experiment_of(plan: Plan) -> Experiment:
                 **{name: {"choice": sorted({config[name] for config in plan.configs})} for name in TUNED},
             },
             "search": {"points": [{f"train.{name}": config[name] for name in TUNED} for config in plan.configs]},
-            "scheduler": {"name": "hyperband", "grace": plan.grace, "reduction": plan.reduction, "brackets": 1},
+            "scheduler": {"grace": plan.grace, "reduction": plan.reduction, **SCHEDULERS[plan.contender]},
             "trials": len(plan.configs),
             "resources": {"cpus": 1},
         }

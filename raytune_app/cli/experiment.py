@@ -16,7 +16,7 @@ from raytune_app.report import write_report
 from raytune_app.spec import Experiment
 from raytune_app.storage import Storage
 from raytune_app.tuning import study
-from raytune_app.tuning.confirm import baseline
+from raytune_app.tuning.confirm import baseline, defaults
 from raytune_app.tuning.crown import Champion, crown
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.keeper import total_mb
@@ -82,6 +82,11 @@ def run_trials(prepared: study.Prepared) -> study.Outcome:
     workers = f"{resources.workers} workers of " if resources.workers > 1 else ""
     share = f"{workers}{resources.cpus} CPU and {resources.gpus:g} GPU"
     say(f"study {folder.study}: {resources.slots} trials at once, each {share}")
+    confirm = prepared.experiment.confirm
+    if confirm and confirm.baseline and defaults(prepared.experiment) is None:
+        say(
+            "confirm: the defaults are not trained beside the winner: not every searched setting has one that fits here"
+        )
     with LiveTable(prepared.experiment, prepared.past) as table, TensorBoard(folder) as board:
         outcome = study.tune(prepared, [table, board])
     write_report(folder)

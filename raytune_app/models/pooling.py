@@ -39,7 +39,10 @@ class MaxPool2(nn.Module):
 
 
 class ConvPoolFirst(nn.Sequential):
-    """Layers of which the first two are a convolution of stride 1 and a `MaxPool2`: these in one, then the others."""
+    """Layers of which the first two are a convolution of stride 1 and a `MaxPool2`: these in one, then the others.
+
+    Its parameters have the names they have in a plain Sequential; a slice of it would not begin with the two.
+    """
 
     def forward(self, pictures: Tensor) -> Tensor:
         conv, _, *others = self
@@ -58,7 +61,7 @@ def conv_pool(pictures: Tensor, conv: nn.Conv2d) -> Tensor:
     assert isinstance(conv.padding, tuple), conv
     weight = conv.weight.clone(memory_format=_LAST)  # a copy: for one channel `contiguous` would change nothing
     if not torch.is_grad_enabled():
-        step = _pieces(len(pictures), conv.out_channels * pictures[0, 0].numel())
+        step = _pieces(len(pictures), conv.out_channels * pictures.shape[2] * pictures.shape[3])
         parts = torch.split(pictures, step)
         pooled = torch.cat([_largest(torch.conv2d(part, weight, None, padding=conv.padding)) for part in parts])
     else:

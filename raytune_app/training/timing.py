@@ -14,17 +14,19 @@ from typing import Any
 import torch
 
 from raytune_app.data.arrays import Arrays, Training
+from raytune_app.data.folds import fold_count
 from raytune_app.errors import RaytuneError
 from raytune_app.spec.grammar import Experiment
 from raytune_app.training.run import Run
 from raytune_app.training.speed import Precision, Speed, SpeedChoice
+from raytune_app.training.validation import BATCH as VALIDATION_BATCH
 
 _BATCHES = 4
 _PICTURES = 512
 """Measured at a time on a CPU, unless a batch is larger; a GPU, far faster, is given `_BATCHES`."""
 _ROUNDS = 3
 _HOPELESS = 1.25
-"""A speed that is so many times slower than another after a round is not measured again."""
+"""A speed that is so many times slower than another after two rounds is not measured again."""
 _MARGIN = 1.03
 """A speed must beat plainer ones by this factor: less is noise."""
 
@@ -35,7 +37,14 @@ _WORTH_TRYING = 8.0
 """A training has to take so many times that: a trial of compilation costs the study as much, whatever comes of it."""
 
 
-def choose_speed(experiment: Experiment, data: Training, device: torch.device, *, trainings: int = 1) -> SpeedChoice:
+def choose_speed(
+    experiment: Experiment,
+    data: Training,
+    device: torch.device,
+    *,
+    trainings: int = 1,
+    precision: Precision | None = None,
+) -> SpeedChoice:
     """Train a few batches at each speed this machine has, in turn, and choose the fastest.
 
     Args:
@@ -43,12 +52,15 @@ def choose_speed(experiment: Experiment, data: Training, device: torch.device, *
         data: real data; only the first few batches of it are used.
         device: where the trials will train; on a CPU with the number of threads that they will have.
         trainings: how many trainings of this very network shape one process will do; they share one compilation.
+        precision: keep to this one where the device has it: a study that goes on elsewhere compares with what it has.
 
     Raises:
         InputError: the experiment cannot be trained at all.
     """
     sample = _sample(data, int(experiment.train.batch_size), device)
-    best_of = _race(experiment, sample, device, list(_eager(device)))
+    speeds = list(_eager(device))
+    kept = [speed for speed in speeds if speed.precision is precision]
+    best_of = _race(experiment, sample, device, kept or speeds)
     rows = [{"speed": speed.to_dict(), "images_per_s": round(rate, 1)} for speed, rate in best_of.items()]
     chosen = _fastest(best_of)
     images = trainings * experiment.train.epochs * len(data.train)
@@ -58,6 +70,22 @@ def choose_speed(experiment: Experiment, data: Training, device: torch.device, *
             saved_s = images / best_of[chosen] - images / rate
             chosen = replace(chosen, compiled=True) if saved_s > 1.5 * row["compile_s"] else chosen
     return SpeedChoice(chosen, rows)
+
+
+def peak_gpu_mb(experiment: Experiment, data: Training, device: torch.device, speed: Speed) -> float:
+    """The most of the GPU's memory that one trial takes, MB.
+
+    A few batches, a whole one of validation, and all the data; with folds every further network and its optimizer too.
+    """
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    sample = _sample(data, int(experiment.train.batch_size), device, validation=VALIDATION_BATCH)
+    run = Run(experiment, sample, seed=0, device=device, speed=speed)
+    run.train_epoch()
+    more = fold_count(experiment, data) - 1 if experiment.folds else 0
+    held = torch.cuda.max_memory_reserved(device) + more * torch.cuda.memory_allocated(device)
+    return float(held + data.train.images.nbytes + data.validation.images.nbytes) / 2**20
 
 
 def _eager(device: torch.device) -> Iterable[Speed]:
@@ -80,12 +108,12 @@ def _can_compile(device: torch.device) -> bool:
     return any(shutil.which(name) for name in (os.environ.get("CXX") or "g++", "clang++", "c++"))
 
 
-def _sample(data: Training, batch: int, device: torch.device) -> Training:
+def _sample(data: Training, batch: int, device: torch.device, validation: int = 1) -> Training:
     batches = _BATCHES if device.type == "cuda" else min(_BATCHES, max(1, _PICTURES // batch))
     count = min(len(data.train), batches * batch) // batch * batch
     train = Arrays(data.train.images[:count], data.train.labels[:count])
-    validation = Arrays(data.validation.images[:1], data.validation.labels[:1])
-    return replace(data, train=train, validation=validation)
+    held_out = Arrays(data.validation.images[:validation], data.validation.labels[:validation])
+    return replace(data, train=train, validation=held_out)
 
 
 def _race(experiment: Experiment, data: Training, device: torch.device, speeds: list[Speed]) -> dict[Speed, float]:
@@ -94,12 +122,11 @@ def _race(experiment: Experiment, data: Training, device: torch.device, speeds: 
     for run in runs.values():
         run.train_epoch()  # the first is slower, and says nothing
     best = dict.fromkeys(speeds, 0.0)
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         for speed, run in runs.items():
             best[speed] = max(best[speed], run.train_epoch().images_per_s)
-        runs = {speed: run for speed, run in runs.items() if _HOPELESS * best[speed] > max(best.values())}
-        if len(runs) == 1:
-            break
+        if number > 0:
+            runs = {speed: run for speed, run in runs.items() if _HOPELESS * best[speed] > max(best.values())}
     return best
 
 

@@ -183,12 +183,16 @@ class Conductor:
     def recall(self, events: Iterable[Event]) -> None:
         """Rebuild every decision from a log's own events, in order; then write down what was cut off with them."""
         last: str | None = None
+        gone: str | None = None
         for event in events:
+            gone = self._deleted_by(event)
             if event["event"] != "study_resumed" and last is not None:
                 self._earlier_s += _seconds(last, event["time"])
             last = event["time"]
             self.log.view.apply(event)
             self._follow(event)
+        if gone is not None:  # the last line may have been written without the deed
+            self._delete(gone)
         for trial in [each for each in self.view.trials.values() if each.state is TrialState.RUNNING]:
             self.ended(trial.number)
 
@@ -265,6 +269,13 @@ class Conductor:
     def _look_at_budget(self) -> None:
         wall_s = self._earlier_s + self._clock() - self._began_s
         self._planner.search_reason = self._planner.search_reason or self._budget.spent(wall_s)
+
+    def _deleted_by(self, event: Event) -> str | None:
+        """The path of the checkpoint that this event, not yet applied, says is deleted."""
+        if event["event"] != "checkpoint_deleted":
+            return None
+        saved = self.view.trials[event["trial"]].checkpoints.get(event["epoch"])
+        return saved.path if saved else None
 
     def _forget(self, places: Iterable[Place]) -> None:
         """First the log, then the files: it never names what is not there."""

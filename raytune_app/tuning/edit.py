@@ -7,12 +7,13 @@ from typing import Any
 
 from raytune_app.errors import InputError
 from raytune_app.spec import Experiment
+from raytune_app.spec.grammar import HyperbandSpec
 from raytune_app.tuning.space import trial_count
 
 SAFE = ("budget", "trials", "resources", "confirm", "keep", "failures", "register")
 """What may change: it decides how much is done, and nothing about what was done already."""
 _BY_COUNT = ("pbt", "pb2", "hyperband")
-"""Schedulers whose decisions depend on the number of trials from the first one on."""
+"""Schedulers whose decisions depend on the number of trials from the first one on; one bracket of Hyperband grows."""
 
 Changes = dict[str, tuple[Any, Any]]
 
@@ -31,7 +32,7 @@ def check_edit(before: Experiment, after: Experiment) -> Changes:
     """The difference. Raises InputError naming every change that would make earlier trials mean something else."""
     changes = difference(before, after)
     refused = [path for path in changes if path.partition(".")[0] not in SAFE]
-    if "trials" in changes and before.scheduler.name in _BY_COUNT:
+    if "trials" in changes and before.scheduler.name in _BY_COUNT and not _is_one_bracket(before):
         said = f"trials: {before.trials} -> {after.trials}, but {before.scheduler.name} deals by their number"
         raise InputError(said, "start another study with `raytune run`")
     if refused:
@@ -42,6 +43,10 @@ def check_edit(before: Experiment, after: Experiment) -> Changes:
         said = f"trials: {trial_count(before)} -> {trial_count(after)} is fewer"
         raise InputError(said, "end it earlier by `budget` instead")
     return changes
+
+
+def _is_one_bracket(experiment: Experiment) -> bool:
+    return isinstance(experiment.scheduler, HyperbandSpec) and experiment.scheduler.brackets == 1
 
 
 def _flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:

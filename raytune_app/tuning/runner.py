@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import platform
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ import ray
 import torch
 from ray import tune
 
+from raytune_app.data.arrays import Training
 from raytune_app.process import environment, signals_kept
 from raytune_app.spec import parse, resolve
 from raytune_app.spec.grammar import Experiment
-from raytune_app.training.timing import choose_speed
+from raytune_app.training.speed import Precision, Speed
+from raytune_app.training.timing import choose_speed, peak_gpu_mb
 from raytune_app.tuning.callback import ConductedCallback
 from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.folder import StudyFolder
@@ -116,20 +119,29 @@ def _quiet(name: str) -> Iterator[None]:
         log.setLevel(before)
 
 
-def measure_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
-    """Choose the training speed where the trials will run, with one trial's share. Returns SpeedChoice's fields.
+def measure_speed(
+    shared: TrialInput, values: dict[str, Any], resources: TrialResources, precision: Precision | None = None
+) -> dict[str, Any]:
+    """Choose the training speed where the trials will run, with one trial's share; see `choose_speed`.
+
+    Returns SpeedChoice's fields, with `gpu`, its memory and what the trial took of it, and `host`, the machine's name.
 
     On a cluster of this machine alone, and without a GPU, that is here: another process would first have to start.
     """
     if not resources.gpus and len([node for node in ray.nodes() if node["Alive"]]) == 1 and _is_driver_on_cluster():
         threads = torch.get_num_threads()
         try:
-            return _choose_speed(shared, values, resources)
+            return _choose_speed(shared, values, resources, precision)
         finally:
             torch.set_num_threads(threads)
     remote = ray.remote(**_options(resources), max_retries=0)(_choose_speed)
-    chosen: dict[str, Any] = ray.get(remote.remote(shared, values, resources))
+    chosen: dict[str, Any] = ray.get(remote.remote(shared, values, resources, precision))
     return chosen
+
+
+def hosts() -> set[str]:
+    """The names of the machines of the cluster."""
+    return {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 def _is_driver_on_cluster() -> bool:
@@ -154,19 +166,23 @@ def same_shape_trainings(experiment: Experiment, slots: int) -> int:
     return 1 if varies or stops_early else math.ceil(trial_count(experiment) / slots)
 
 
-def _choose_speed(shared: TrialInput, values: dict[str, Any], resources: TrialResources) -> dict[str, Any]:
+def _choose_speed(
+    shared: TrialInput, values: dict[str, Any], resources: TrialResources, precision: Precision | None
+) -> dict[str, Any]:
     make_importable(shared.code_paths)
     torch.set_num_threads(shared.cpus)
     device = torch.device("cuda" if shared.gpus else "cpu")
     experiment = parse(shared.experiment)
     trainings = 0 if experiment.parallel else same_shape_trainings(experiment, resources.slots)  # 0: never compiled
-    choice = choose_speed(resolve(experiment, values), shared.data, device, trainings=trainings)
-    return {"speed": choice.speed.to_dict(), "measured": choice.measured, "gpu": _gpu_memory(device)}
+    resolved = resolve(experiment, values)
+    choice = choose_speed(resolved, shared.data, device, trainings=trainings, precision=precision)
+    found = {"speed": choice.speed.to_dict(), "measured": choice.measured, "host": platform.node()}
+    return {**found, "gpu": _gpu_memory(resolved, shared.data, device, choice.speed)}
 
 
-def _gpu_memory(device: torch.device) -> dict[str, float] | None:
-    """The most that tensors took while the speeds were measured, and the GPU's memory; None on a CPU."""
+def _gpu_memory(experiment: Experiment, data: Training, device: torch.device, speed: Speed) -> dict[str, float] | None:
+    """The most that one trial takes of the GPU, and the GPU's memory; None on a CPU."""
     if device.type != "cuda":
         return None
     total = torch.cuda.get_device_properties(device).total_memory
-    return {"peak_mb": torch.cuda.max_memory_reserved(device) / 2**20, "total_mb": total / 2**20}
+    return {"peak_mb": peak_gpu_mb(experiment, data, device, speed), "total_mb": total / 2**20}

@@ -28,7 +28,7 @@ from raytune_app.tuning.events import EventLog, Observer, read_events
 from raytune_app.tuning.folder import StudyFolder, create_study, is_worked_on, open_study, this_process
 from raytune_app.tuning.record import write_winner
 from raytune_app.tuning.resources import TrialResources, allot, gpu_share
-from raytune_app.tuning.runner import measure_speed, run_trials
+from raytune_app.tuning.runner import hosts, measure_speed, run_trials
 from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.tables import write_trials
@@ -117,10 +117,10 @@ def reopen(folder: StudyFolder, code_paths: Sequence[str] = (), edits: Mapping[s
     if data.fingerprint != record["data_fingerprint"]:
         remedy = "put the data back as they were, or start another study"
         raise DataError(f"the data of study {folder.study} have changed since it began", remedy)
+    learnt = kept_learnt(folder, experiment)
     past = tuple(read_events(folder.storage, folder.paths)) if folder.storage.exists(folder.paths.events) else ()
     folder.storage.write(folder.paths.spec, experiment.to_yaml())
     folder.update(state=StudyState.RUNNING.value, reason=None, ended=None, driver=this_process())
-    learnt = kept_learnt(folder, experiment)
     return Prepared(experiment, data, resources, folder, tuple(code_paths), past, changes, learnt)
 
 
@@ -217,8 +217,11 @@ def _run(prepared: Prepared, conductor: Conductor) -> None:
         code_paths=prepared.code_paths,
     )
     if experiment.train.speed == "auto" and experiment.trial is None:
-        choice = folder.record()["speed"] or measure_speed(shared, suggest(experiment, 0), resources)
-        folder.update(speed=choice)
+        choice = folder.record()["speed"]
+        if choice is None or choice.get("host") not in hosts():
+            before = Speed.from_dict(choice["speed"]).precision if choice else None
+            choice = measure_speed(shared, suggest(experiment, 0), resources, before)
+            folder.update(speed=choice)
         resources = _packed(experiment, resources, choice.get("gpu"))
         shared = replace(shared, speed=Speed.from_dict(choice["speed"]), gpus=resources.gpus)
         conductor.assign(resources.gpus)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from raytune_app.errors import InputError
 from raytune_app.models.catalog import build, parameter_count
+from raytune_app.models.conv_net import ConvNet
 from raytune_app.models.signature import Signature
 from raytune_app.models.tutorial_cnn import TutorialCnn
 from raytune_app.spec.grammar import ConvNetSpec, CustomModelSpec, TutorialCnnSpec
@@ -55,6 +57,30 @@ def test_a_block_is_convolution_batch_norm_activation_pooling(activation: str, b
     pictures = (batch().float() / 255 - 0.13) / 0.31
     expected = linear(F.max_pool2d(getattr(F, activation)(norm(conv(pictures))), 2).flatten(1))
     assert torch.allclose(classifier(batch()), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("pictures", [0, 1, 7])
+def test_a_fused_block_is_its_layers_one_after_the_other(pictures: int, channels_last: bool) -> None:
+    """Values, gradients and names; at 29 pixels the last row and column belong to no window."""
+    fused = build(conv_net(width=4, batch_norm=False, dropout=0.0), signature(29), 0).network
+    plain = copy.deepcopy(fused)
+    assert isinstance(plain, ConvNet)
+    plain.blocks = nn.Sequential(*(nn.Sequential(*block) for block in plain.blocks.children()))
+    assert fused.state_dict().keys() == plain.state_dict().keys()
+    outputs = []
+    for network in (fused, plain):
+        network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        generator = torch.Generator().manual_seed(1)
+        outputs.append(network(torch.randn(pictures, 1, 29, 29, generator=generator)))
+        outputs[-1].square().sum().backward()
+    assert torch.allclose(outputs[0], outputs[1], atol=1e-5)
+    for (name, ours), (_, other) in zip(fused.named_parameters(), plain.named_parameters(), strict=True):
+        assert ours.grad is not None and other.grad is not None
+        assert torch.allclose(ours.grad, other.grad, rtol=1e-3, atol=1e-4), name
+    with torch.inference_mode():
+        generator = torch.Generator().manual_seed(1)
+        assert torch.allclose(fused(torch.randn(pictures, 1, 29, 29, generator=generator)), outputs[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4])

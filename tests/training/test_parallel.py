@@ -41,6 +41,7 @@ CASES: dict[str, Case] = {
     "fsdp": ("fsdp", PLAIN, {"batch_size": 50}, {}),
     "fsdp, batch norm, one picture left over, augmented": ("fsdp", WIDE, {"batch_size": 60, **SGD}, MOVED),
     "fsdp, clipped and penalised": ("fsdp", PLAIN, {"batch_size": 40, **SGD, **STRICT}, {}),
+    "fsdp, blocks in one": ("fsdp", {**WIDE, "batch_norm": False}, {"batch_size": 50}, {}),
     "fsdp, rmsprop": ("fsdp", PLAIN, {"batch_size": 50, "optimizer": "rmsprop", "momentum": 0.5}, {}),
 }
 DROPOUT: Case = ("ddp", {**WIDE, "dropout": 0.5}, {"batch_size": 50}, {})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,39 @@ def test_the_choice_really_measures(data: Training) -> None:
     assert choice.speed.to_dict() in [row["speed"] for row in choice.measured]
     assert json.loads(json.dumps(choice.measured)) == choice.measured
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_hiccup_discards_no_speed_and_a_hopeless_one_is_measured_twice(
+    data: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warm-up and the rounds' rates of either speed, as a slow machine might show them."""
+    rates = {False: iter([1.0, 40.0, 30.0]), True: iter([1.0, 10.0, 100.0, 120.0])}
+
+    class Scripted:
+        def __init__(self, *_: object, speed: Speed, **__: object) -> None:
+            self._rates = rates[speed.channels_last]
+
+        def train_epoch(self) -> SimpleNamespace:
+            return SimpleNamespace(images_per_s=next(self._rates))
+
+    monkeypatch.setattr(timing, "Run", Scripted)
+    monkeypatch.setattr(timing, "_has_bf16", lambda _: False)
+    assert choose_speed(EXPERIMENT, data, CPU, trainings=0).speed == Speed(channels_last=True)
+    assert [*rates[False], *rates[True]] == [], "a third round of the hopeless one would have raised"
+
+
+def test_a_study_that_goes_on_elsewhere_keeps_its_precision(data: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    raced: list[Speed] = []
+    monkeypatch.setattr(timing, "_race", lambda *given: raced.extend(given[3]) or dict.fromkeys(given[3], 1.0))
+    for has_bf16, precision, expected in (
+        (True, Precision.BF16, {Precision.BF16}),
+        (True, None, {Precision.FP32, Precision.BF16}),
+        (False, Precision.BF16, {Precision.FP32}),
+    ):
+        raced.clear()
+        monkeypatch.setattr(timing, "_has_bf16", lambda _, has=has_bf16: has)
+        choose_speed(EXPERIMENT, data, CPU, trainings=0, precision=precision)
+        assert {speed.precision for speed in raced} == expected
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,11 @@ class Witness:
         """Nothing to load."""
 
     def _may_go(self) -> bool:
+        """On the node that is lost never: there it waits for its end."""
         is_full = len(list(self._folder.glob("here-*"))) >= self._wanted["together"]
-        return is_full and (not self._wanted["lost"] or (self._folder / "lost").exists())
+        lost = (self._folder / "lost").read_text() if (self._folder / "lost").exists() else None
+        here = ray.get_runtime_context().get_node_id()
+        return is_full and (not self._wanted["lost"] or lost not in (None, here))
 
 
 class WitnessTrial(TrialTrainable):
@@ -104,8 +107,10 @@ def _lost(folder: Path) -> dict[str, Any]:
     def lose() -> None:
         while len(list(folder.glob("here-*"))) < 2:
             time.sleep(0.05)
+        lost = nodes[0].node_id
         cluster.remove_node(nodes[0])
-        (folder / "lost").touch()
+        (folder / "written").write_text(lost)
+        (folder / "written").replace(folder / "lost")
 
     loser = threading.Thread(target=lose, daemon=True)
     loser.start()

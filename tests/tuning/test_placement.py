@@ -29,7 +29,8 @@ def _told(scenario: str, folder: Path) -> dict[str, Any]:
 def test_four_trials_share_a_gpu_and_the_fifth_waits(tmp_path: Path) -> None:
     told = _told("quarters", tmp_path)
     assert told["slots"] == 4
-    assert [seen["gpus"] for seen in told["seen"]] == [[0]] * 5, "all on the one GPU"
+    assert [seen["gpus"] for seen in told["seen"]] == [told["seen"][0]["gpus"]] * 5, "all on the one GPU"
+    assert len(told["seen"][0]["gpus"]) == 1
     first, fifth = told["seen"][:4], told["seen"][4]
     assert max(seen["began"] for seen in first) < min(seen["ended"] for seen in first), "four ran side by side"
     assert fifth["began"] >= min(seen["ended"] for seen in first), "the fifth waited for a place"

@@ -132,6 +132,15 @@ def test_pruned_checkpoints_are_never_those_a_trial_goes_on_from(tmp_path: Path)
         assert not gone, "a file went without a word in the log"
 
 
+def test_a_checkpoint_whose_deletion_was_cut_off_is_deleted(tmp_path: Path) -> None:
+    world = World(_experiment("asha"), tmp_path)
+    world.dies_at_deletion = True
+    with pytest.raises(KilledError):
+        world.run()
+    view = world.run().view
+    assert world.states.keys() == {saved.path for trial in view.trials.values() for saved in trial.checkpoints.values()}
+
+
 def test_a_larger_number_of_trials_goes_on_with_the_memory(tmp_path: Path) -> None:
     small = World(_experiment("asha", search={"name": "tpe"}, trials=6, confirm=None), tmp_path / "extended")
     small.run()

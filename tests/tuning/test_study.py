@@ -1,6 +1,7 @@
 """Whole small studies on a real local Ray."""
 
 import json
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,26 @@ def test_an_interruption_before_the_first_trial_leaves_a_stopped_study(
     monkeypatch.setattr(study, "run_trials", interrupted)
     outcome = _run(_experiment(), storage)
     assert (outcome.state, outcome.reason) == (StudyState.STOPPED, "interrupted")
+
+
+def test_the_speed_is_measured_once_on_each_machine(
+    ray_cluster: "Cluster", storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raytune_app.tuning import study
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_trials", interrupted)
+    folder = _run(_experiment(train={"epochs": 1, "batch_size": 50}), storage).folder
+    measured = folder.record()["speed"]
+    assert measured["host"] == platform.node()
+    folder.update(speed={**measured, "measured": "kept"})
+    study.tune(study.reopen(folder))
+    assert folder.record()["speed"]["measured"] == "kept"
+    folder.update(speed={**measured, "host": "elsewhere"})
+    study.tune(study.reopen(folder))
+    assert folder.record()["speed"]["host"] == platform.node()
 
 
 def test_an_error_in_the_middle_keeps_the_winner_so_far(

@@ -65,6 +65,7 @@ class World:
         self.states: dict[str, str] = {}
         """What lies in each checkpoint: a digest of all that the state was trained with."""
         self.deleted: list[str] = []
+        self.dies_at_deletion = False
 
     def edited(self, experiment: Experiment) -> World:
         """The same study with another experiment."""
@@ -93,8 +94,11 @@ class World:
         return hashlib.sha256(repr((state, sorted(values.items()))).encode()).hexdigest()
 
     def _delete(self, path: str) -> None:
+        if self.dies_at_deletion:
+            self.dies_at_deletion = False
+            raise KilledError
         self.deleted.append(path)
-        del self.states[path]
+        self.states.pop(path, None)
 
     def _train(self, conductor: Conductor) -> None:
         slots: dict[int, tuple[int, str]] = {}

@@ -126,6 +126,40 @@ def test_a_bracket_that_can_still_be_filled_waits_and_one_that_cannot_is_judged_
     assert _offered(schedule, more=False) == [3]
 
 
+@given(st.data(), st.integers(1, 30), st.integers(2, 4))
+def test_nobody_goes_on_who_would_not_have_after_waiting_for_all(
+    data: st.DataObject, trials: int, reduction: int
+) -> None:
+    """Trials start late, end, or score no number: whoever went on is among the first rung's best, as it turns out."""
+    schedule = Hyperband(1, reduction, 9, trials, brackets=1)
+    score_of = data.draw(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, math.nan]), min_size=trials, max_size=trials))
+    started: list[int] = []
+    training: set[int] = set()
+    went_on: list[int] = []
+    scored: dict[int, float] = {}
+    while len(started) < trials or training:
+        if len(started) < trials and (not training or data.draw(st.booleans(), label="start one")):
+            schedule.started(len(started), {})
+            training.add(len(started))
+            started.append(len(started))
+        else:
+            trial = data.draw(st.sampled_from(sorted(training)))
+            training.remove(trial)
+            if data.draw(st.integers(0, 4), label="0 fails") == 0:
+                schedule.ended(trial)
+            else:
+                schedule.report(trial, 1, score_of[trial])
+                schedule.paused(trial)
+                scored[trial] = score_of[trial]
+        for resumption in schedule.resumptions(more=len(started) < trials):
+            schedule.resumed(resumption)
+            went_on.append(resumption.trial)
+    finite = sorted((score for score in scored.values() if not math.isnan(score)), reverse=True)
+    places = min(max(1, len(scored) // reduction), len(finite))
+    assert len(went_on) == places
+    assert sorted((scored[trial] for trial in went_on), reverse=True) == finite[:places]
+
+
 def test_a_trial_that_ended_is_not_waited_for_and_frees_its_place_at_the_rung(train: Train, resume: Resume) -> None:
     schedule = _started(9)
     for trial in range(6):
