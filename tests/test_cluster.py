@@ -78,12 +78,15 @@ def test_an_interruption_while_the_import_goes_on_stops_what_was_started(monkeyp
     started = Cluster(None, embedded=True, token_file=None, cpus=1, gpus=0)
     stopped: list[Cluster] = []
 
+    def stop(self: Cluster) -> None:
+        stopped.append(self)
+
     def interrupted(thread: threading.Thread) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cluster, "_is_connected", lambda: False)
     monkeypatch.setattr(cluster, "_start", lambda *_: started)
-    monkeypatch.setattr(Cluster, "stop", lambda self: stopped.append(self))
+    monkeypatch.setattr(Cluster, "stop", stop)
     monkeypatch.setattr(threading.Thread, "join", interrupted)
     with pytest.raises(KeyboardInterrupt):
         connect()
