@@ -66,7 +66,7 @@ def test_a_fused_block_is_its_layers_one_after_the_other(pictures: int, channels
     fused = build(conv_net(width=4, batch_norm=False, dropout=0.0), signature(29), 0).network
     plain = copy.deepcopy(fused)
     assert isinstance(plain, ConvNet)
-    plain.blocks = nn.Sequential(*(nn.Sequential(*block) for block in plain.blocks.children()))
+    plain.blocks = nn.Sequential(*(nn.Sequential(*block.children()) for block in plain.blocks.children()))
     assert fused.state_dict().keys() == plain.state_dict().keys()
     outputs = []
     for network in (fused, plain):

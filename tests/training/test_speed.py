@@ -86,7 +86,12 @@ def test_a_hiccup_discards_no_speed_and_a_hopeless_one_is_measured_twice(
 
 def test_a_study_that_goes_on_elsewhere_keeps_its_precision(data: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     raced: list[Speed] = []
-    monkeypatch.setattr(timing, "_race", lambda *given: raced.extend(given[3]) or dict.fromkeys(given[3], 1.0))
+
+    def race(experiment: object, data: object, device: object, speeds: list[Speed]) -> dict[Speed, float]:
+        raced.extend(speeds)
+        return dict.fromkeys(speeds, 1.0)
+
+    monkeypatch.setattr(timing, "_race", race)
     for has_bf16, precision, expected in (
         (True, Precision.BF16, {Precision.BF16}),
         (True, None, {Precision.FP32, Precision.BF16}),
