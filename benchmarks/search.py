@@ -121,7 +121,7 @@ def lay_out_data(folder: Path, images: int) -> None:
     kept = stratified_sample(arrays.labels, images, rng, source.classes)
     parts = [kept[part] for part in stratified_split(arrays.labels[kept], VALIDATION, rng, source.classes)]
     ours = load_training(DataSpec(name="mnist", train_limit=images, validation=VALIDATION), SEED)
-    for name, part, own in zip(("train", "validation"), parts, (ours.train, ours.validation), strict=True):
+    for name, part, own in zip(("train", "validation"), parts, ours.pictures, strict=True):
         assert np.array_equal(arrays.images[part], own.images), name
         np.save(folder / f"{name}.npy", part)
 

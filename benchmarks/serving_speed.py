@@ -170,14 +170,14 @@ def _register(folder: str) -> None:
     from safetensors.torch import save as save_tensors
 
     from raytune_app.models.catalog import build
-    from raytune_app.models.signature import Signature
+    from raytune_app.models.signature import PictureSignature
     from raytune_app.registry import Draft, Registry
     from raytune_app.spec.grammar import TutorialCnnSpec
     from raytune_app.storage import Storage
     from raytune_app.training.predict import predict
 
-    spec, signature = TutorialCnnSpec(name="tutorial_cnn"), Signature(1, 28, tuple("0123456789"), (0.13,), (0.31,))
-    classifier = build(spec, signature, seed=0)
+    signature = PictureSignature(1, 28, tuple("0123456789"), (0.13,), (0.31,))
+    classifier = build(spec := TutorialCnnSpec(name="tutorial_cnn"), signature, seed=0)
     inputs = _pictures(16)
     golden: dict[str, Any] = {
         "inputs": inputs,

@@ -103,7 +103,7 @@ def our_loop(data: Training) -> Iterator[float]:
     print(f"speed chosen: {choice.speed.to_dict()}")
     run = Run(EXPERIMENT, data, seed=0, device=CPU, speed=choice.speed)
     while True:
-        yield run.train_epoch().images_per_s
+        yield run.train_epoch().examples_per_s
 
 
 def processor() -> str:
@@ -123,7 +123,7 @@ def main() -> None:
         0,
     )
     print(f"{processor()}, one thread, torch {torch.__version__}, torchvision {torchvision.__version__}")
-    theirs, ours = tutorial_loop(data.train), our_loop(data)
+    theirs, ours = tutorial_loop(data.pictures[0]), our_loop(data)
     next(theirs), next(ours)  # warm
     pairs = [(next(theirs), next(ours)) for _ in range(args.repeats)]
     for number, (slow, fast) in enumerate(pairs, 1):

@@ -71,7 +71,7 @@ def sample_trials(limit: int | None, slots: int, folder: str) -> tuple[list[Samp
     study.tune(prepared)
     done.set()
     watcher.join()
-    pictures = prepared.data.train.images.nbytes + prepared.data.validation.images.nbytes
+    pictures = prepared.data.pictures[0].images.nbytes + prepared.data.pictures[1].images.nbytes
     return list(peaks.values()), pictures / MB
 
 

@@ -1,6 +1,6 @@
-"""Greedy batching: pictures that wait together are answered together, and nothing ever waits for company.
+"""Greedy batching: examples that wait together are answered together, and nothing ever waits for company.
 
-A picture that arrives alone is answered at once; while a batch is computed the next one gathers by itself.
+An example that arrives alone is answered at once; while a batch is computed the next one gathers by itself.
 """
 
 from __future__ import annotations
@@ -8,69 +8,79 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Generic
 
-import numpy as np
-from numpy.typing import NDArray
-
-from serving.protocol import Pixels
+from serving.inputs import Batch, Inputs, Item
+from serving.protocol import Probabilities
 
 MAX_BATCH = 64
 INLINE_S = 0.005
 """Work up to this long stays in the event loop: a thread would cost more than it frees."""
 
-Probabilities = NDArray[np.float32]
-Predict = Callable[[Pixels], Probabilities]
-Waiting = tuple[NDArray[np.uint8], asyncio.Future[Probabilities]]
 
-
-class Batcher:
-    """Answers one model's pictures in batches, in the order they came. Belongs to one event loop.
+class Batcher(Generic[Item, Batch]):
+    """Answers one model's examples in batches, in the order they came. Belongs to one event loop.
 
     Args:
-        predict: raw pixels [N, C, H, W] to probabilities float32 [N, K].
-        picture_s: seconds a picture takes in a batch; longer work goes to a thread, so that the server stays alive.
-        max_batch: pictures computed at once.
+        predict: a batch of N examples to probabilities float32 [N, K].
+        inputs: makes a batch of single examples, and says how much work they are.
+        example_s: seconds a usual example takes in a batch; longer work goes to a thread, so that the server stays
+            alive.
+        max_batch: examples computed at once.
     """
 
-    def __init__(self, predict: Predict, picture_s: float, max_batch: int = MAX_BATCH) -> None:
+    def __init__(
+        self,
+        predict: Callable[[Batch], Probabilities],
+        inputs: Inputs[Item, Batch],
+        example_s: float,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
         self._predict = predict
-        self._picture_s = picture_s
+        self._inputs = inputs
+        self._example_s = example_s
         self._max_batch = max_batch
-        self._waiting: deque[Waiting] = deque()
+        self._waiting = deque[tuple[Item, asyncio.Future[Probabilities]]]()
         self._busy = False
         self._large = asyncio.Lock()
 
-    def submit(self, picture: NDArray[np.uint8]) -> asyncio.Future[Probabilities]:
-        """The probabilities [K] of one picture uint8 [C, H, W], computed with whatever else waits."""
+    def submit(self, item: Item) -> asyncio.Future[Probabilities]:
+        """The probabilities [K] of one example, computed with whatever else waits."""
         future: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
-        self._waiting.append((picture, future))
+        self._waiting.append((item, future))
         if not self._busy:
             self._busy = True
             future.get_loop().call_soon(self._flush)
         return future
 
-    async def run(self, pixels: Pixels) -> Probabilities:
+    async def run(self, batch: Batch) -> Probabilities:
         """The probabilities [N, K] of a batch that came as one, computed alone: equal requests give equal bits."""
-        if self._is_short(len(pixels)):
-            return self._predict(pixels)
+        if self._is_short(self._inputs.weight(batch)):
+            return self._predict(batch)
         async with self._large:
-            return await asyncio.to_thread(self._predict, pixels)
+            return await asyncio.to_thread(self._predict, batch)
 
-    def _is_short(self, pictures: int) -> bool:
-        return pictures * self._picture_s <= INLINE_S
+    def _is_short(self, weight: int) -> bool:
+        return weight * self._example_s <= INLINE_S
 
     def _flush(self) -> None:
         """Take what waits now; what arrives meanwhile waits for the next flush."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+        items, futures = [item for item, _ in taken], [future for _, future in taken]
         loop = asyncio.get_running_loop()
-        if self._is_short(len(batch)):
-            self._finish(batch, self._compute(batch), loop)
+        if self._is_short(self._inputs.weight(items)):
+            self._finish(futures, self._compute(items), loop)
         else:
-            task = loop.run_in_executor(None, self._compute, batch)
-            task.add_done_callback(lambda done: self._finish(batch, done.result(), loop))
+            task = loop.run_in_executor(None, self._compute, items)
+            task.add_done_callback(lambda done: self._finish(futures, done.result(), loop))
 
-    def _finish(self, batch: list[Waiting], answer: Probabilities | Exception, loop: asyncio.AbstractEventLoop) -> None:
-        _settle(batch, answer)
+    def _finish(
+        self,
+        futures: list[asyncio.Future[Probabilities]],
+        answer: Probabilities | Exception,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        _settle(futures, answer)
         self._go_on(loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,15 +88,15 @@ class Batcher:
         if self._busy:
             loop.call_soon(self._flush)
 
-    def _compute(self, batch: list[Waiting]) -> Probabilities | Exception:
+    def _compute(self, items: list[Item]) -> Probabilities | Exception:
         try:
-            return self._predict(np.stack([picture for picture, _ in batch]))
+            return self._predict(self._inputs.stack(items))
         except Exception as error:  # noqa: BLE001  # goes to everyone who waits
             return error
 
 
-def _settle(batch: list[Waiting], answer: Probabilities | Exception) -> None:
-    for row, (_, future) in enumerate(batch):
+def _settle(futures: list[asyncio.Future[Probabilities]], answer: Probabilities | Exception) -> None:
+    for row, future in enumerate(futures):
         if future.done():  # its client has gone
             continue
         if isinstance(answer, Exception):

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raytune_app import __version__
-from raytune_app.errors import InputError, MediaError, NotFoundError, NotReadyError
-from raytune_app.picture import decode, kind
+from raytune_app.errors import NotFoundError, NotReadyError
 from serving.batching import Batcher
+from serving.inputs import Inputs
 from serving.protocol import (
-    Pixels,
-    Shape,
+    Answer,
+    Probabilities,
     classify_answer,
+    classify_answers,
     infer_answer,
     model_metadata,
     read_infer,
-    read_raw,
     server_metadata,
 )
 
-OCTETS = "application/octet-stream"
-CURL_DEFAULT = "application/x-www-form-urlencoded"
-"""What `curl --data-binary @digit.png` claims unasked; read as octets."""
 INLINE_BYTES = 4096
 """A body up to this size is read in the event loop: a thread would cost more than it frees."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-PICTURES = ("image/png", "image/jpeg", OCTETS, CURL_DEFAULT)
 
 
 class Model(Protocol):
@@ -46,12 +39,12 @@ class Model(Protocol):
     @property
     def version(self) -> int: ...
     @property
-    def shape(self) -> Shape: ...
+    def inputs(self) -> Inputs[Any, Any]: ...
     @property
     def labels(self) -> tuple[str, ...]: ...
     @property
-    def picture_s(self) -> float: ...
-    def predict(self, images: Pixels) -> NDArray[np.float32]: ...
+    def example_s(self) -> float: ...
+    def predict(self, batch: Any) -> Probabilities: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,7 @@ class Resident:
     """A model in memory with the queue of its own, so that no batch ever mixes versions."""
 
     model: Model
-    batcher: Batcher
+    batcher: Batcher[Any, Any]
 
 
 class DataPlane:
@@ -71,7 +64,7 @@ class DataPlane:
 
     def serve(self, model: Model) -> None:
         """Let `model` answer from now on under its name; requests already inside finish with the version they met."""
-        self._residents[model.name] = Resident(model, Batcher(model.predict, model.picture_s))
+        self._residents[model.name] = Resident(model, Batcher(model.predict, model.inputs, model.example_s))
         self._refused.pop((model.name, model.version), None)
 
     def retire(self, name: str) -> None:
@@ -89,6 +82,10 @@ class DataPlane:
         """The version that answers, by model."""
         return {name: resident.model.version for name, resident in self._residents.items()}
 
+    def index(self) -> list[dict[str, str]]:
+        """The models that answer, as the protocol's model repository extension lists them."""
+        return [{"name": name, "version": str(version), "state": "READY"} for name, version in self.versions().items()]
+
     def live(self) -> dict[str, Any]:
         return {"live": True}
 
@@ -103,32 +100,38 @@ class DataPlane:
 
     def model_metadata(self, name: str, version: str | None) -> dict[str, Any]:
         model = self._find(name, version).model
-        return model_metadata(model.name, model.version, model.shape, model.labels)
+        return model_metadata(model.name, model.version, model.inputs, model.labels)
 
     def model_ready(self, name: str, version: str | None) -> dict[str, Any]:
         """Raises NotReadyError with the reason if this version was refused, NotFoundError if nobody knows it."""
         self._find(name, version)
         return {"name": name, "ready": True}
 
-    async def infer(self, name: str, version: str | None, body: bytes) -> bytes:
-        """The protocol's answer to its request. Raises InputError, TooLargeError, NotFoundError, NotReadyError."""
+    async def infer(self, name: str, version: str | None, body: bytes, json_bytes: int | None = None) -> Answer:
+        """The protocol's answer to its request, of whose body `json_bytes` are JSON; None: all of it is.
+
+        Raises:
+            InputError, TooLargeError, NotFoundError, NotReadyError.
+        """
         resident = self._find(name, version)
         model = resident.model
-        request = await _aside(len(body), read_infer, body, model.shape)
-        probabilities = await _probabilities(resident, request.pixels)
+        request = await _aside(len(body), read_infer, body, json_bytes, model.inputs)
+        probabilities = await _probabilities(resident, request.batch)
         return infer_answer(request, model.name, model.version, model.labels, probabilities)
 
-    async def classify(self, name: str, version: str | None, media: str, body: bytes) -> bytes:
-        """Label and probabilities of one picture: a PNG or JPEG file, or C*H*W raw bytes.
+    async def classify(self, name: str, version: str | None, content_type: str, body: bytes) -> bytes:
+        """Label and probabilities of what is in the body: one picture, one text, or several texts.
 
         Raises:
             InputError, MediaError, TooLargeError, NotFoundError, NotReadyError.
         """
         resident = self._find(name, version)
         model = resident.model
-        pixels = await _aside(len(body), _read_picture, media, body, model.shape)
-        probabilities = await resident.batcher.submit(pixels)
-        return classify_answer(model.name, model.version, model.labels, probabilities)
+        batch, several = await _aside(len(body), model.inputs.read_body, content_type, body)
+        probabilities = await _probabilities(resident, batch)
+        if several:
+            return classify_answers(model.name, model.version, model.labels, probabilities)
+        return classify_answer(model.name, model.version, model.labels, probabilities[0])
 
     def _find(self, name: str, version: str | None) -> Resident:
         resident = self._residents.get(name)
@@ -151,25 +154,8 @@ async def _aside(body_bytes: int, read: Callable[P, T], *args: P.args, **kwargs:
     return await asyncio.to_thread(read, *args, **kwargs)
 
 
-async def _probabilities(resident: Resident, pixels: Pixels) -> NDArray[np.float32]:
-    if len(pixels) == 1 and pixels.dtype == np.uint8:
-        return (await resident.batcher.submit(pixels[0]))[np.newaxis]
-    return await resident.batcher.run(pixels)
-
-
-def _read_picture(media: str, body: bytes, shape: Shape) -> NDArray[np.uint8]:
-    """A PNG or JPEG by its first bytes; other octets are raw pixels."""
-    if not body:
-        raise InputError("the body is empty", "send a PNG or JPEG file, or raw pixels")
-    if media not in PICTURES:
-        raise MediaError("Content-Type is not one this endpoint takes", f"send {', '.join(PICTURES[:3])}")
-    if kind(body) is None:
-        if media not in (OCTETS, CURL_DEFAULT):
-            raise MediaError(f"the body is not {media}", "send a PNG or JPEG file")
-        return read_raw(body, shape)
-    try:
-        return decode(body, shape)
-    except InputError:
-        if len(body) != math.prod(shape) or media not in (OCTETS, CURL_DEFAULT):
-            raise
-        return read_raw(body, shape)  # raw pixels that happen to begin like a file
+async def _probabilities(resident: Resident, batch: Any) -> Probabilities:
+    item = resident.model.inputs.alone(batch)
+    if item is None:
+        return await resident.batcher.run(batch)
+    return (await resident.batcher.submit(item))[np.newaxis]

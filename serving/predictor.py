@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,14 +18,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.torch import load as load_tensors
 
-from raytune_app.errors import CorruptModelError
-from raytune_app.models.catalog import build
-from raytune_app.models.classifier import Classifier
-from raytune_app.models.signature import Signature
+from raytune_app.errors import CorruptModelError, DataError
+from raytune_app.models.catalog import Classifier, build
+from raytune_app.models.picture_classifier import PictureClassifier
+from raytune_app.models.signature import signature_from_dict
+from raytune_app.models.text_classifier import TextClassifier
 from raytune_app.registry import GOLDEN, MODEL, WEIGHTS, ModelVersion, Registry
 from raytune_app.spec.grammar import ModelSpec
 from raytune_app.storage import Storage
-from serving.protocol import Pixels, Shape
+from serving.inputs import Inputs
+from serving.pictures import Pictures, Pixels, Shape
+from serving.protocol import Probabilities
+from serving.texts import USUAL_CHARACTERS, Texts
 
 CHUNK = 128
 """Pictures in one forward pass: more needs memory and gains nothing."""
@@ -32,23 +39,44 @@ MAX_TOLERANCE = 1e-3
 
 REMEDY = "restore the version from a copy, or promote another version"
 
+TIMED_TEXTS = 64
+
+_UNUSABLE = (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, DataError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ability:
+    """What a rebuilt model can do, whatever its inputs are.
+
+    Attributes:
+        golden: the recorded inputs, a batch.
+        expected: float32 [N, K], the recorded probabilities of these.
+        usual: a batch of usual examples, to time it on.
+    """
+
+    inputs: Inputs[Any, Any]
+    predict: Callable[[Any], Probabilities]
+    golden: Any
+    expected: Probabilities
+    usual: Any
+
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
     """One version, ready to answer.
 
     Attributes:
-        shape: [C, H, W] of the pictures it takes.
+        inputs: what it takes: pictures of one shape, or texts.
         labels: by index of the probabilities.
-        picture_s: seconds one picture takes in a full batch, measured while warming up.
+        example_s: seconds one usual example takes in a full batch, measured while warming up.
     """
 
     name: str
     version: int
-    shape: Shape
+    inputs: Inputs[Any, Any]
     labels: tuple[str, ...]
-    picture_s: float
-    _classifier: Classifier
+    example_s: float
+    _predict: Callable[[Any], Probabilities]
 
     @classmethod
     def load(cls, storage_uri: str, name: str, version: int) -> Predictor:
@@ -67,74 +95,96 @@ class Predictor:
         model = json.loads(files[MODEL])
         try:
             classifier = _rebuild(model, files[WEIGHTS])
-            shape = _shape(model)
-            golden = load_arrays(files[GOLDEN])
-            inputs, expected, tolerance = golden["inputs"], golden["probabilities"], float(model["golden_tolerance"])
-            _check_golden(inputs, expected, tolerance, shape, len(classifier.signature.classes))
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            ability = _ability(classifier, model, load_arrays(files[GOLDEN]))
+            tolerance = _tolerance(model)
+        except _UNUSABLE as error:
             reason = str(error).partition("\n")[0]
             raise CorruptModelError(f"{found.location} cannot be rebuilt: {reason}", REMEDY) from error
-        _prove(classifier, inputs, expected, tolerance, found)
-        return cls(found.name, found.version, shape, classifier.signature.classes, _time(classifier, shape), classifier)
+        _prove(ability, tolerance, found)
+        labels = classifier.signature.classes
+        return cls(found.name, found.version, ability.inputs, labels, _time(ability), ability.predict)
 
-    def predict(self, images: Pixels) -> NDArray[np.float32]:
-        """Probabilities float32 [N, K] of raw pixels [N, C, H, W], 0 to 255."""
-        return _probabilities(self._classifier, images)
+    @property
+    def shape(self) -> Shape:
+        """[C, H, W] of the pictures that a model of pictures takes."""
+        assert isinstance(self.inputs, Pictures), self.inputs
+        return self.inputs.shape
 
-
-def _check_golden(
-    inputs: NDArray[np.uint8], expected: NDArray[np.float32], tolerance: float, shape: Shape, classes: int
-) -> None:
-    """Raises ValueError for golden samples that would prove nothing."""
-    if not 0 <= tolerance <= MAX_TOLERANCE:
-        raise ValueError(f"golden_tolerance {tolerance} is not between 0 and {MAX_TOLERANCE}")
-    if not len(inputs) or inputs.dtype != np.uint8 or inputs.shape[1:] != shape:
-        raise ValueError(f"golden inputs {inputs.dtype} {inputs.shape} are not pictures of shape {shape}")
-    if expected.shape != (len(inputs), classes):
-        raise ValueError(f"golden probabilities {expected.shape} are not those of {len(inputs)} pictures")
+    def predict(self, batch: Any) -> Probabilities:
+        """Probabilities float32 [N, K] of raw pixels [N, C, H, W], 0 to 255, or of N texts."""
+        return self._predict(batch)
 
 
-def _rebuild(model: dict[str, Any], weights: bytes) -> Classifier:
+def _rebuild(model: Mapping[str, Any], weights: bytes) -> Classifier:
     spec: ModelSpec = TypeAdapter(ModelSpec).validate_python(model["network"])
-    classifier = build(spec, Signature.from_dict(model["signature"]), seed=0)
+    classifier = build(spec, signature_from_dict(model["signature"]), seed=0)
     classifier.load_state_dict(load_tensors(weights))
     return classifier.eval().requires_grad_(False)
 
 
-def _shape(model: dict[str, Any]) -> Shape:
+def _tolerance(model: Mapping[str, Any]) -> float:
+    tolerance = float(model["golden_tolerance"])
+    if not 0 <= tolerance <= MAX_TOLERANCE:
+        raise ValueError(f"golden_tolerance {tolerance} is not between 0 and {MAX_TOLERANCE}")
+    return tolerance
+
+
+def _ability(classifier: Classifier, model: Mapping[str, Any], golden: Mapping[str, NDArray[Any]]) -> _Ability:
+    """Raises ValueError for golden samples that would prove nothing."""
+    make = _of_texts if isinstance(classifier, TextClassifier) else _of_pictures
+    ability = make(classifier, model, golden)
+    samples, classes = len(ability.golden), len(classifier.signature.classes)
+    if not samples or ability.expected.shape != (samples, classes):
+        raise ValueError(f"golden probabilities {ability.expected.shape} are not those of {samples} samples")
+    return ability
+
+
+def _of_pictures(classifier: Any, model: Mapping[str, Any], golden: Mapping[str, NDArray[Any]]) -> _Ability:
     channels, height, width = map(int, model["inputs"])
-    return channels, height, width
+    shape, images = (channels, height, width), golden["inputs"]
+    if images.dtype != np.uint8 or images.shape[1:] != shape:
+        raise ValueError(f"golden inputs {images.dtype} {images.shape} are not pictures of shape {shape}")
+    blank = np.zeros((CHUNK, *shape), np.uint8)
+    return _Ability(Pictures(shape), partial(_of_pixels, classifier), images, golden["probabilities"], blank)
 
 
 @torch.inference_mode()
-def _probabilities(classifier: Classifier, images: Pixels) -> NDArray[np.float32]:
+def _of_pixels(classifier: PictureClassifier, images: Pixels) -> Probabilities:
     batch = torch.from_numpy(images if images.flags.writeable else images.copy())
     parts = (batch,) if len(batch) <= CHUNK else torch.split(batch, CHUNK)
     rows = [classifier(part).float().softmax(dim=1).numpy() for part in parts]
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-def _prove(
-    classifier: Classifier,
-    inputs: NDArray[np.uint8],
-    expected: NDArray[np.float32],
-    tolerance: float,
-    found: ModelVersion,
-) -> None:
+def _of_texts(classifier: Any, model: Mapping[str, Any], golden: Mapping[str, NDArray[Any]]) -> _Ability:
+    texts = _golden_texts(golden["utf8"], golden["offsets"])
+    beginning = " ".join(texts)[:USUAL_CHARACTERS]
+    usual = (f"{beginning} " * USUAL_CHARACTERS)[: USUAL_CHARACTERS - 1]
+    return _Ability(Texts(), classifier.probabilities, texts, golden["probabilities"], [usual] * TIMED_TEXTS)
+
+
+def _golden_texts(utf8: NDArray[Any], offsets: NDArray[Any]) -> list[str]:
+    if utf8.dtype != np.uint8 or offsets.dtype != np.int64 or utf8.ndim != 1 or offsets.ndim != 1 or not len(offsets):
+        raise ValueError("golden utf8 and offsets are not those of texts")
+    if offsets[0] != 0 or offsets[-1] != len(utf8) or (np.diff(offsets) < 0).any():
+        raise ValueError(f"golden offsets do not divide {len(utf8):,} bytes")
+    return [utf8[start:end].tobytes().decode() for start, end in pairwise(offsets)]
+
+
+def _prove(ability: _Ability, tolerance: float, found: ModelVersion) -> None:
     """A server that cannot reproduce what was recorded refuses to answer at all."""
-    difference = float(np.abs(_probabilities(classifier, inputs) - expected).max())
+    difference = float(np.abs(ability.predict(ability.golden) - ability.expected).max())
     if not difference <= tolerance:  # NaN refuses too
         what = f"the outputs differ from the recorded ones by {difference:.2g}, over {tolerance:.2g}"
         raise CorruptModelError(f"{found.location}/{GOLDEN}: {what}", REMEDY)
 
 
-def _time(classifier: Classifier, shape: Shape) -> float:
-    """Seconds a picture, best of three; also the warm-up."""
-    blank = np.zeros((CHUNK, *shape), np.uint8)
-    _probabilities(classifier, blank[:1])
+def _time(ability: _Ability) -> float:
+    """Seconds a usual example, best of three; also the warm-up."""
+    ability.predict(ability.usual[:1])
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        _probabilities(classifier, blank)
+        ability.predict(ability.usual)
         best = min(best, time.perf_counter() - start)
-    return best / CHUNK
+    return best / ability.inputs.weight(ability.usual)

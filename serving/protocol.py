@@ -1,38 +1,34 @@
-"""Open Inference Protocol v2 as JSON: what a request may be, checked before any work, and what an answer looks like.
+"""Open Inference Protocol v2: what a request may be, checked before any work, and what an answer looks like.
 
-    $infer_request  = { "id"?, "parameters"?, "inputs": [$input], "outputs"?: [{"name": string}] }
-    $input          = { "name": string, "shape": [N, C, H, W], "datatype": string, "data": flat or nested }
+    $infer_request  = { "id"?, "parameters"?, "inputs": [$input], "outputs"?: [{"name", "parameters"?}] }
+    $input          = { "name", "shape", "datatype", "data": flat or nested, or "parameters": {"binary_data_size"} }
     $infer_response = { "model_name", "model_version", "id"?, "outputs": [$output] }
-    $output         = { "name", "shape", "datatype", "data" }
+    $output         = { "name", "shape", "datatype", "data" or "parameters": {"binary_data_size"} }
 
-No HTTP and no model here. Messages say what was expected; none repeats what the client sent beyond names and sizes.
+What a tensor means is for `serving.pictures` and `serving.texts` to say. No HTTP and no model here. Messages say what
+was expected; none repeats what the client sent beyond names and sizes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from raytune_app.errors import InputError, RaytuneError, TooLargeError
+from raytune_app.errors import InputError, RaytuneError
+from serving import binary
+from serving.inputs import OCTETS, Batch, Inputs, Tensor, parsed
 
 MAX_BODY_BYTES = 32 * 2**20
-MAX_IMAGES = 1024
-"""Pictures in one request."""
+_SIZE = "binary_data_size"
+_SEE = "see the Open Inference Protocol v2"
 
-INPUT_NAME = "pixels"
-INTEGERS = frozenset({"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"})
-FLOATS = frozenset({"FP32", "FP64"})
-
-Shape = tuple[int, int, int]
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
+Probabilities = NDArray[np.float32]
 
 
 class Output(StrEnum):
@@ -47,84 +43,100 @@ DATATYPES = {Output.PROBABILITIES: "FP32", Output.INDEX: "INT64", Output.LABEL: 
 
 
 @dataclass(frozen=True, slots=True)
-class InferRequest:
-    """A request that passed every check; `pixels` is [N, C, H, W] with values 0 to 255."""
+class InferRequest(Generic[Batch]):
+    """A request that passed every check.
 
-    pixels: Pixels
+    Attributes:
+        binary: those of `outputs` that are wanted as bytes behind the JSON.
+    """
+
+    batch: Batch
     outputs: tuple[Output, ...]
     id: str | None
+    binary: frozenset[Output] = frozenset()
 
 
-def read_infer(body: bytes, shape: Shape) -> InferRequest:
-    """Check and decode an infer request for pictures of `shape` [C, H, W].
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer.
+
+    Attributes:
+        json_bytes: how much of it is JSON, if bytes of tensors follow; None if all of it is.
+    """
+
+    body: bytes
+    json_bytes: int | None = None
+
+
+def read_infer(body: bytes, json_bytes: int | None, inputs: Inputs[Any, Batch]) -> InferRequest[Batch]:
+    """Check and decode an infer request.
+
+    Args:
+        json_bytes: how much of the body is JSON, by the client's header; 0: the body is one raw example, and the
+            answer's tensors are wanted as bytes, as the binary extension has it. None: all of it is JSON.
 
     Raises:
-        InputError: not JSON, not the protocol, or not the model's shape or range; says what was expected.
-        TooLargeError: more than MAX_IMAGES pictures.
+        InputError: not JSON, not the protocol, or not what the model takes; says what was expected.
+        TooLargeError: more examples, or longer ones, than are taken.
     """
-    request = _mapping(_parsed(body), "the body")
-    inputs = request.get("inputs")
-    if not isinstance(inputs, list) or len(inputs) != 1:
-        raise InputError(f"'inputs' must be a list of one tensor, {INPUT_NAME!r}", _example(shape))
-    pixels = _read_input(_mapping(inputs[0], "inputs[0]"), shape)
-    return InferRequest(pixels, _read_outputs(request.get("outputs")), _read_id(request.get("id")))
-
-
-def read_raw(body: bytes, shape: Shape) -> NDArray[np.uint8]:
-    """One picture as exactly C*H*W bytes, row-major; returns [C, H, W]. Raises InputError for another size."""
-    expected = math.prod(shape)
-    if len(body) != expected:
-        raise InputError(
-            f"{len(body):,} bytes are neither a PNG nor a JPEG nor the {expected:,} raw bytes of one picture",
-            f"send C*H*W = {'*'.join(map(str, shape))} = {expected:,} bytes, or an image file",
-        )
-    return np.frombuffer(body, np.uint8).reshape(shape)
+    if json_bytes == 0:
+        batch, _ = inputs.read_body(OCTETS, body)
+        return InferRequest(batch, tuple(Output), None, frozenset(Output))
+    head, blob = binary.split(body, json_bytes)
+    request = _mapping(parsed(head, "send a JSON object with 'inputs'"), "the body")
+    tensors = request.get("inputs")
+    if not isinstance(tensors, list) or len(tensors) != 1:
+        raise InputError(f"'inputs' must be a list of one tensor, {inputs.name!r}", inputs.remedy)
+    batch = inputs.read_tensor(_read_tensor(_mapping(tensors[0], "inputs[0]"), blob, inputs.remedy))
+    outputs = _read_outputs(request.get("outputs"))
+    everywhere = _flag(request.get("parameters"), "binary_data_output")
+    wanted = frozenset(output for output, own in outputs.items() if (everywhere if own is None else own))
+    return InferRequest(batch, tuple(outputs), _read_id(request.get("id")), wanted)
 
 
 def infer_answer(
-    request: InferRequest, name: str, version: int, labels: Sequence[str], probabilities: NDArray[np.float32]
-) -> bytes:
-    """The JSON answer; FP32 values are written so that reading them gives the same bits back."""
+    request: InferRequest[Any], name: str, version: int, labels: Sequence[str], probabilities: Probabilities
+) -> Answer:
+    """The answer to an infer request; FP32 values in JSON are written so that reading them gives the same bits back."""
     index = probabilities.argmax(axis=1)
-    data: dict[Output, list[Any]] = {}
+    tensors, blobs = list[dict[str, Any]](), list[bytes]()
     for output in request.outputs:
-        match output:
-            case Output.PROBABILITIES:
-                data[output] = probabilities.ravel().tolist()
-            case Output.INDEX:
-                data[output] = index.tolist()
-            case Output.LABEL:
-                data[output] = [labels[i] for i in index]
-    shapes = {Output.PROBABILITIES: list(probabilities.shape)}
-    tensors = [
-        {"name": output, "datatype": DATATYPES[output], "shape": shapes.get(output, [len(index)]), "data": values}
-        for output, values in data.items()
-    ]
+        shape = list(probabilities.shape) if output is Output.PROBABILITIES else [len(index)]
+        tensor = {"name": output, "datatype": DATATYPES[output], "shape": shape}
+        if output in request.binary:
+            blobs.append(_octets(output, labels, probabilities, index))
+            tensors.append({**tensor, "parameters": {_SIZE: len(blobs[-1])}})
+        else:
+            tensors.append({**tensor, "data": _values(output, labels, probabilities, index)})
     echo = {} if request.id is None else {"id": request.id}
-    return to_json({"model_name": name, "model_version": str(version), **echo, "outputs": tensors})
+    head = to_json({"model_name": name, "model_version": str(version), **echo, "outputs": tensors})
+    return Answer(b"".join([head, *blobs]), len(head)) if request.binary else Answer(head)
 
 
-def classify_answer(name: str, version: int, labels: Sequence[str], probabilities: NDArray[np.float32]) -> bytes:
-    """The short JSON answer for one picture; `probabilities` is [K]."""
-    index = int(probabilities.argmax())
-    by_label = dict(zip(labels, probabilities.tolist(), strict=True))
-    answer = {"model": name, "version": str(version), "label": labels[index], "index": index, "probabilities": by_label}
-    return to_json(answer)
+def classify_answer(name: str, version: int, labels: Sequence[str], probabilities: Probabilities) -> bytes:
+    """The short JSON answer for one example; `probabilities` is [K]."""
+    return to_json({"model": name, "version": str(version), **_answered(labels, probabilities)})
+
+
+def classify_answers(name: str, version: int, labels: Sequence[str], probabilities: Probabilities) -> bytes:
+    """The short JSON answer for a list of examples; `probabilities` is [N, K]."""
+    answers = [_answered(labels, row) for row in probabilities]
+    return to_json({"model": name, "version": str(version), "answers": answers})
 
 
 def server_metadata(version: str) -> dict[str, Any]:
-    """Name, version and the protocol extensions there are: none yet."""
-    return {"name": "raytune", "version": version, "extensions": []}
+    """Name, version and the protocol extensions there are."""
+    return {"name": "raytune", "version": version, "extensions": ["binary_tensor_data"]}
 
 
-def model_metadata(name: str, version: int, shape: Shape, labels: Sequence[str]) -> dict[str, Any]:
+def model_metadata(name: str, version: int, inputs: Inputs[Any, Any], labels: Sequence[str]) -> dict[str, Any]:
     """Name, versions, platform, inputs and outputs; a variable dimension is -1."""
     sizes = {Output.PROBABILITIES: [-1, len(labels)]}
     return {
         "name": name,
         "versions": [str(version)],
         "platform": "pytorch_safetensors",
-        "inputs": [{"name": INPUT_NAME, "datatype": "UINT8", "shape": [-1, *shape]}],
+        "inputs": [inputs.metadata()],
         "outputs": [{"name": each, "datatype": DATATYPES[each], "shape": sizes.get(each, [-1])} for each in Output],
         "labels": list(labels),
     }
@@ -135,19 +147,49 @@ def error_answer(error: RaytuneError) -> bytes:
     return to_json({"error": f"{error.message}; {error.remedy}" if error.remedy else error.message})
 
 
-def _parsed(body: bytes) -> Any:
-    if not body:
-        raise InputError("the body is empty", "send a JSON object with 'inputs'")
-    try:
-        return from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise InputError(f"the body is not JSON: {error}", "send a JSON object with 'inputs'") from error
+def _answered(labels: Sequence[str], row: Probabilities) -> dict[str, Any]:
+    index = int(row.argmax())
+    by_label = dict(zip(labels, row.tolist(), strict=True))
+    return {"label": labels[index], "index": index, "probabilities": by_label}
+
+
+def _values(output: Output, labels: Sequence[str], probabilities: Probabilities, index: NDArray[np.intp]) -> list[Any]:
+    match output:
+        case Output.PROBABILITIES:
+            return list(probabilities.ravel().tolist())
+        case Output.INDEX:
+            return list(index.tolist())
+        case Output.LABEL:
+            return [labels[i] for i in index]
+
+
+def _octets(output: Output, labels: Sequence[str], probabilities: Probabilities, index: NDArray[np.intp]) -> bytes:
+    match output:
+        case Output.PROBABILITIES:
+            return probabilities.astype("<f4").tobytes()
+        case Output.INDEX:
+            return index.astype("<i8").tobytes()
+        case Output.LABEL:
+            return binary.write_strings([labels[i].encode() for i in index])
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{what} must be a JSON object", "see the Open Inference Protocol v2")
+        raise InputError(f"{what} must be a JSON object", _SEE)
     return value
+
+
+def _read_tensor(tensor: Mapping[str, Any], blob: memoryview, remedy: str) -> Tensor:
+    if not isinstance(tensor.get("name"), str):
+        raise InputError("inputs[0] has no 'name'", remedy)
+    data, parameters = tensor.get("data"), tensor.get("parameters")
+    if isinstance(parameters, dict) and _SIZE in parameters:
+        data = binary.whole(blob, parameters[_SIZE], has_data=data is not None)
+    elif blob:
+        raise InputError(f"{len(blob):,} bytes follow the JSON", f"say whose they are: inputs[0].parameters.{_SIZE}")
+    elif not isinstance(data, list):
+        raise InputError("inputs[0].data must be a list, flat or nested", remedy)
+    return Tensor(tensor.get("datatype"), tensor.get("shape"), data)
 
 
 def _read_id(value: Any) -> str | None:
@@ -156,86 +198,21 @@ def _read_id(value: Any) -> str | None:
     raise InputError("'id' must be a string of at most 256 characters", "leave it out or shorten it")
 
 
-def _read_outputs(value: Any) -> tuple[Output, ...]:
+def _read_outputs(value: Any) -> dict[Output, bool | None]:
+    """The outputs asked for, and what each says itself about being binary."""
     if value is None or value == []:
-        return tuple(Output)
+        return dict.fromkeys(Output)
     known = f"the outputs are {', '.join(Output)}"
     if not isinstance(value, list) or len(value) > len(Output):
         raise InputError("'outputs' must be a list that names each output once", known)
     try:
-        return tuple(dict.fromkeys(Output(each["name"]) for each in value))
+        return {Output(each["name"]): _flag(each.get("parameters"), "binary_data") for each in value}
     except (ValueError, TypeError, KeyError) as error:
         raise InputError("'outputs' names an output that this model does not have", known) from error
 
 
-def _read_input(tensor: Mapping[str, Any], shape: Shape) -> Pixels:
-    if not isinstance(tensor.get("name"), str):
-        raise InputError("inputs[0] has no 'name'", _example(shape))
-    parameters = tensor.get("parameters")
-    if isinstance(parameters, dict) and "binary_data_size" in parameters:
-        raise InputError("binary tensor data is not supported here", "send 'data', or raw pixels to /classify")
-    datatype = tensor.get("datatype")
-    if not isinstance(datatype, str) or datatype not in INTEGERS | FLOATS:
-        allowed = ", ".join(sorted(INTEGERS | FLOATS))
-        raise InputError("inputs[0].datatype is not one of those pixels may have", f"use one of {allowed}")
-    sizes = _read_shape(tensor.get("shape"), shape)
-    if not isinstance(tensor.get("data"), list):
-        raise InputError("inputs[0].data must be a list, flat or nested", _example(shape))
-    return _read_pixels(_flat(tensor["data"], sizes), datatype).reshape(sizes)
-
-
-def _read_shape(value: Any, shape: Shape) -> tuple[int, ...]:
-    sizes = (
-        isinstance(value, list) and len(value) == 4 and all(type(size) is int and 0 < size < 2**31 for size in value)
-    )
-    if not sizes or tuple(value[1:]) != shape:
-        given = f"{value}" if sizes else "not of four sizes"
-        expected = ", ".join(map(str, shape))
-        raise InputError(f"inputs[0].shape is {given}, but this model takes [N, {expected}]", _example(shape))
-    if value[0] > MAX_IMAGES:
-        raise TooLargeError(f"{value[0]:,} pictures in one request", f"send at most {MAX_IMAGES:,}")
-    return tuple(value)
-
-
-def _flat(data: list[Any], sizes: tuple[int, ...]) -> list[Any]:
-    """Nested data level by level, each checked against the shape, so that nothing ragged or deep gets through."""
-    depth = 0
-    while data and type(data[0]) is list:
-        depth += 1
-        even = depth < len(sizes) and set(map(type, data)) == {list} and set(map(len, data)) == {sizes[depth]}
-        if not even or len(data) != math.prod(sizes[:depth]):
-            remedy = f"nest it as {list(sizes)} or not at all"
-            raise InputError("inputs[0].data is nested differently from inputs[0].shape", remedy)
-        data = list(chain.from_iterable(data))
-    if len(data) != math.prod(sizes):
-        raise InputError(f"inputs[0].data has {len(data):,} numbers, its shape {math.prod(sizes):,}", "make them agree")
-    return data
-
-
-def _read_pixels(data: list[Any], datatype: str) -> Pixels:
-    """uint8 where every value is whole, so that one picture gives one answer however it was written."""
-    if not set(map(type, data)) <= {int, float}:
-        raise InputError("inputs[0].data holds something other than numbers", "send numbers from 0 to 255")
-    try:
-        return np.frombuffer(bytes(data), np.uint8)
-    except (TypeError, ValueError):
-        values = _numbers(data)
-    whole = bool((values == np.floor(values)).all())
-    if datatype in INTEGERS and not whole:
-        raise InputError(f"inputs[0].data holds fractions, but its datatype is {datatype}", "use FP32 or whole numbers")
-    return values.astype(np.uint8) if whole else values.astype(np.float32)
-
-
-def _numbers(data: list[Any]) -> NDArray[np.float64]:
-    try:
-        values = np.array(data, np.float64)
-    except OverflowError:
-        values = np.array([math.inf])
-    if not ((values >= 0) & (values <= 255)).all():
-        raise InputError("inputs[0].data holds values outside 0 to 255", "send raw pixels, not normalised ones")
-    return values
-
-
-def _example(shape: Shape) -> str:
-    sizes = ", ".join(map(str, (1, *shape)))
-    return f'send {{"inputs": [{{"name": "{INPUT_NAME}", "shape": [{sizes}], "datatype": "UINT8", "data": [...]}}]}}'
+def _flag(parameters: Any, name: str) -> bool | None:
+    value = parameters.get(name) if isinstance(parameters, dict) else None
+    if value is None or isinstance(value, bool):
+        return value
+    raise InputError(f"the parameter {name!r} must be true or false", _SEE)

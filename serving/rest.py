@@ -9,20 +9,26 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
 from raytune_app.errors import InputError, MediaError, NotFoundError, RaytuneError, TooLargeError
-from serving.dataplane import OCTETS, DataPlane
-from serving.protocol import MAX_BODY_BYTES, error_answer
+from serving import binary, playground
+from serving.dataplane import DataPlane
+from serving.inputs import OCTETS
+from serving.protocol import MAX_BODY_BYTES, Answer, error_answer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-JSON = b"application/json"
+Header = tuple[bytes, bytes]
+
+JSON = (b"content-type", b"application/json")
+TENSORS = (b"content-type", OCTETS.encode())
+_TENSORS_HEADER = binary.HEADER.lower().encode()
 _log = logging.getLogger("raytune.serving")
 
 
@@ -30,6 +36,26 @@ class MethodError(InputError):
     """The path exists, but not for this method."""
 
     http_status = 405
+
+
+class Request(NamedTuple):
+    """What of a request with a body the data plane needs.
+
+    Attributes:
+        json_bytes: how much of the body is JSON, if the client said so.
+    """
+
+    content_type: str
+    json_bytes: int | None
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """An answer; its Content-Length is added when it is sent."""
+
+    body: bytes
+    status: int = 200
+    headers: tuple[Header, ...] = (JSON,)
 
 
 class Rest:
@@ -42,33 +68,41 @@ class Rest:
     def __init__(self, plane: DataPlane, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self._plane = plane
         self._max_body_bytes = max_body_bytes
+        page = playground.load()
+        self._page = Reply(page.body, headers=page.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            await _send(send, *await self._answer(scope, receive))
+            await _send(send, await self._answer(scope, receive))
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         try:
-            return 200, await self._route(scope, receive)
+            return await self._route(scope, receive)
         except RaytuneError as error:
-            return error.http_status, error_answer(error)
+            return Reply(error_answer(error), error.http_status)
         except Exception:  # noqa: BLE001  # nothing internal may reach a client
             request_id = uuid.uuid4().hex
             _log.exception("request %s failed", request_id)
-            return 500, to_json({"error": "internal error", "request_id": request_id})
+            return Reply(to_json({"error": "internal error", "request_id": request_id}), 500)
 
-    async def _route(self, scope: Scope, receive: Receive) -> bytes:
-        name, version, verb = _model_path(scope["path"])
+    async def _route(self, scope: Scope, receive: Receive) -> Reply:
+        path = scope["path"]
+        name, version, verb = _model_path(path)
         if verb in ("infer", "classify"):
             _require(scope, "POST")
-            media, body = await self._body(scope, receive)
+            request = await self._request(scope, receive)
             if verb == "classify":
-                return await self._plane.classify(name, version, media, body)
-            return await self._plane.infer(name, version, body)
+                return Reply(await self._plane.classify(name, version, request.content_type, request.body))
+            return _tensors(await self._plane.infer(name, version, request.body, request.json_bytes))
+        if path == "/v2/repository/index":
+            _require(scope, "POST", "GET", "HEAD")
+            return Reply(to_json(self._plane.index()))
         _require(scope, "GET", "HEAD")
-        return to_json(self._information(scope["path"], name, version, verb))
+        if path in ("/", "/playground"):
+            return self._page
+        return Reply(to_json(self._information(path, name, version, verb)))
 
     def _information(self, path: str, name: str, version: str | None, verb: str) -> dict[str, Any]:
         plane = self._plane
@@ -83,19 +117,21 @@ class Rest:
             return plane.model_ready(name, version)
         if name and not verb:
             return plane.model_metadata(name, version)
-        raise NotFoundError("no such path", "see GET /v2 and /v2/models/NAME")
+        raise NotFoundError("no such path", "see GET /v2, /v2/models/NAME and, in a browser, /")
 
-    async def _body(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
-        """Content-Type without its parameters, and the body. Raises MediaError, TooLargeError."""
-        media = OCTETS
+    async def _request(self, scope: Scope, receive: Receive) -> Request:
+        """Raises InputError, MediaError, TooLargeError."""
+        content_type, json_bytes = OCTETS, None
         for header, value in scope["headers"]:
             if header == b"content-type":
-                media = value.decode("latin-1").partition(";")[0].strip().lower()
-            elif header == b"content-length" and value.isdigit() and int(value) > self._max_body_bytes:
+                content_type = value.decode("latin-1")
+            elif header == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body_bytes:
                 raise self._too_large()
+            elif header == _TENSORS_HEADER:
+                json_bytes = binary.header_value(value)
             elif header == b"content-encoding" and value.lower() != b"identity":
                 raise MediaError("compressed bodies are not accepted", "send the body as it is")
-        return media, await self._read(receive)
+        return Request(content_type, json_bytes, await self._read(receive))
 
     async def _read(self, receive: Receive) -> bytes:
         parts, size, more = [], 0, True
@@ -109,13 +145,19 @@ class Rest:
         return b"".join(parts)
 
     def _too_large(self) -> TooLargeError:
-        return TooLargeError(f"the body is over {self._max_body_bytes:,} bytes", "send smaller or fewer pictures")
+        return TooLargeError(f"the body is over {self._max_body_bytes:,} bytes", "send smaller or fewer examples")
 
 
-async def _send(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", JSON), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _send(send: Send, reply: Reply) -> None:
+    headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _tensors(answer: Answer) -> Reply:
+    if answer.json_bytes is None:
+        return Reply(answer.body)
+    return Reply(answer.body, headers=(TENSORS, (_TENSORS_HEADER, str(answer.json_bytes).encode())))
 
 
 def _model_path(path: str) -> tuple[str, str | None, str]:

@@ -53,13 +53,13 @@ def _draft(seed: int = 0, size: int = 28, channels: int = 1, classes: int = 10) 
     from safetensors.torch import save as save_tensors
 
     from raytune_app.models.catalog import build
-    from raytune_app.models.signature import Signature
+    from raytune_app.models.signature import PictureSignature
     from raytune_app.spec.grammar import TutorialCnnSpec
     from raytune_app.training.predict import predict
 
     spec = TutorialCnnSpec(name="tutorial_cnn")
     labels = tuple(f"class {index}" for index in range(classes))
-    signature = Signature(channels, size, labels, (0.13,) * channels, (0.31,) * channels)
+    signature = PictureSignature(channels, size, labels, (0.13,) * channels, (0.31,) * channels)
     classifier = build(spec, signature, seed).eval()
     inputs = np.random.default_rng(seed).integers(0, 256, (16, channels, size, size), np.uint8)
     golden = {"inputs": inputs, "probabilities": predict(classifier, inputs, device=torch.device("cpu"))}

@@ -1,15 +1,14 @@
-"""Verbs of the endpoint: serve, predict, evaluate."""
+"""Verbs of the endpoint: serve and evaluate."""
 
 from __future__ import annotations
 
 import argparse
-import functools
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_registry
+from raytune_app.cli.predict import MODEL_HELP, is_of_texts, noun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
     from raytune_app.endpoint import Evaluation
     from raytune_app.registry import ModelVersion
     from raytune_app.spec.grammar import DataSpec
-
-MODEL_HELP = "such as mnist (its champion), mnist@2 or mnist@champion"
-PREDICTOR = "serving.predictor"
-PROBE_TIMEOUT_S = 1.0
-
-Answers = dict[str, dict[str, Any]]
-"""What the endpoint answers to `classify`, by file."""
 
 
 def add(subparsers: Any) -> None:
@@ -41,13 +33,6 @@ def add(subparsers: Any) -> None:
     serve.add_argument("--cpus", type=_positive, default=1, help="CPUs of each process (default: 1)")
     serve.add_argument("--address", help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)")
     serve.set_defaults(run=_serve)
-    predict = subparsers.add_parser("predict", help="classify picture files")
-    predict.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    predict.add_argument("files", metavar="FILE", nargs="+", help="a PNG or JPEG file")
-    predict.add_argument(
-        "--url", help="endpoint to ask (default: the one on port 8000 if it has the model, else none is needed)"
-    )
-    predict.set_defaults(run=_predict)
     evaluate = subparsers.add_parser("evaluate", help="send the sealed test set through an endpoint")
     evaluate.add_argument("model", metavar="MODEL", help="a name such as mnist")
     evaluate.add_argument(
@@ -102,88 +87,19 @@ def _announce(args: argparse.Namespace, cluster: Cluster, deployment: Deployment
     name = next(iter(models))
     text = f"ready at {deployment.url}: {', '.join(f'{model}@{version}' for model, version in models.items())}"
     content = {"url": deployment.url, "models": models, "dashboard": cluster.dashboard_url}
+    takes_text = is_of_texts(open_registry(args).find(f"{name}@{models[name]}"))
+    body, example = ("'what a lovely film'", "'what a lovely film'") if takes_text else ("@digit.png", "digit.png")
     then = [
-        f"curl --data-binary @digit.png {deployment.url}/v2/models/{name}/classify",
-        f"raytune predict {name} digit.png --url {deployment.url}",
+        f"curl --data-binary {body} {deployment.url}/v2/models/{name}/classify",
+        f"raytune predict {name} {example} --url {deployment.url}",
         f"raytune evaluate {name} --url {deployment.url}",
     ]
     result(args, text, content, then)
-    say(f"Ray dashboard: {cluster.login}\nCtrl-C stops")
-
-
-def _predict(args: argparse.Namespace) -> int:
-    from raytune_app.picture import read_file
-
-    pictures = {file: read_file(Path(file)) for file in args.files}
-    answers, source = _ask_url(args, pictures) if args.url else _ask_nearest(args, pictures)
-    say(f"answered by {source}")
-    lines = [
-        f"{file}: {answer['label']} ({answer['probabilities'][answer['label']]:.1%})"
-        for file, answer in answers.items()
-    ]
-    content = {"source": source, "answers": [{"file": file, **answer} for file, answer in answers.items()]}
-    then = [f"raytune serve {args.model}", f"raytune evaluate {args.model.partition('@')[0]}"]
-    result(args, "\n".join(lines), content, then)
-    return 0
-
-
-def _ask_url(args: argparse.Namespace, pictures: Mapping[str, bytes]) -> tuple[Answers, str]:
-    """By the endpoint of --url: the version it serves, or the one named."""
-    from raytune_app.endpoint import Endpoint
-
-    name, _, tag = args.model.partition("@")
-    version = None if not tag else int(tag) if tag.isdecimal() else open_registry(args).find(args.model).version
-    with Endpoint(args.url) as endpoint:
-        return {file: endpoint.classify(name, body, version=version) for file, body in pictures.items()}, endpoint.url
-
-
-def _ask_nearest(args: argparse.Namespace, pictures: Mapping[str, bytes]) -> tuple[Answers, str]:
-    """By the endpoint on the default port if it serves this very version, else in this process."""
-    from raytune_app.endpoint import DEFAULT_URL, Endpoint
-
-    found = open_registry(args).find(args.model)
-    if not _serves(DEFAULT_URL, found):
-        return _predict_here(found, pictures), f"{found.ref}, loaded here"
-    with Endpoint(DEFAULT_URL) as endpoint:
-        classify = functools.partial(endpoint.classify, found.name, version=found.version)
-        return {file: classify(body) for file, body in pictures.items()}, endpoint.url
-
-
-def _serves(url: str, found: ModelVersion) -> bool:
-    from raytune_app.endpoint import Endpoint
-    from raytune_app.errors import NotReadyError
-
-    with Endpoint(url, timeout_s=PROBE_TIMEOUT_S) as endpoint:
-        try:
-            return endpoint.ready(found.name, found.version)
-        except NotReadyError:  # it refused this version; here it may be whole
-            return False
-
-
-def _predict_here(found: ModelVersion, pictures: Mapping[str, bytes]) -> Answers:
-    import importlib
-
-    from raytune_app.picture import decode
-
-    predictor = importlib.import_module(PREDICTOR).Predictor.of(found)  # by name: this package never imports `serving`
-    answers = {}
-    for file, body in pictures.items():
-        probabilities = predictor.predict(decode(body, predictor.shape)[None])[0]
-        index = int(probabilities.argmax())
-        by_label = dict(zip(predictor.labels, probabilities.tolist(), strict=True))
-        version = str(found.version)
-        label = predictor.labels[index]
-        answers[file] = {
-            "model": found.name,
-            "version": version,
-            "label": label,
-            "index": index,
-            "probabilities": by_label,
-        }
-    return answers
+    say(f"try it in a browser: {deployment.url}\nRay dashboard: {cluster.login}\nCtrl-C stops")
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from raytune_app.data.arrays import Arrays
     from raytune_app.data.catalog import load_test
     from raytune_app.endpoint import Endpoint
 
@@ -191,10 +107,12 @@ def _evaluate(args: argparse.Namespace) -> int:
         metadata = endpoint.metadata(args.model)
         found = open_registry(args).find(f"{args.model}@{metadata['versions'][0]}")
         test = load_test(_data_of(found))
-        say(f"sending {len(test):,} pictures to {found.ref} at {endpoint.url}")
-        evaluation = endpoint.evaluate(found.name, test.images, test.labels)
+        say(f"sending {len(test):,} {noun(found)}s to {found.ref} at {endpoint.url}")
+        examples = test.images if isinstance(test, Arrays) else list(test)
+        evaluation = endpoint.evaluate(found.name, examples, test.labels)
     scores = _scores(evaluation, test.labels, metadata["labels"])
-    then = [f"raytune predict {args.model} digit.png --url {args.url}", "raytune models"]
+    example = "'what a lovely film'" if is_of_texts(found) else "digit.png"
+    then = [f"raytune predict {args.model} {example} --url {args.url}", "raytune models"]
     result(args, _report(evaluation, scores, found), {**_numbers(evaluation), "model": found.ref, "test": scores}, then)
     return 0
 
@@ -210,11 +128,11 @@ def _data_of(found: ModelVersion) -> DataSpec:
     study = StudyFolder(found.storage, StudyPaths(str(lineage.get("study"))))
     if "study" in lineage and found.storage.exists(study.paths.spec):
         return study.experiment().data
-    if "data" not in lineage or lineage["data"] == "image_folder":
+    if lineage.get("data") in (None, "image_folder", "text_file"):
         raise InputError(
             f"{found.ref} does not say where its test data is", "keep its study's folder in the same storage"
         )
-    return DataSpec(name=lineage["data"])
+    return DataSpec(name=lineage["data"], neutral="neutral" in found.model["labels"])
 
 
 def _scores(evaluation: Evaluation, truth: NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
@@ -234,11 +152,11 @@ def _report(evaluation: Evaluation, scores: dict[str, Any], found: ModelVersion)
     )
     return (
         f"{found.ref}: accuracy {evaluation.accuracy:.4f}{same}\n{champion_text(scores)}\n"
-        f"one picture a request: p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms\n"
-        f"in batches: {evaluation.images_per_s:,.0f} images/s"
+        f"one {noun(found)} a request: p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms\n"
+        f"in batches: {evaluation.examples_per_s:,.0f} {noun(found)}s/s"
     )
 
 
 def _numbers(evaluation: Evaluation) -> dict[str, Any]:
-    keys = ("n", "accuracy", "p50_ms", "p99_ms", "images_per_s")
+    keys = ("n", "accuracy", "p50_ms", "p99_ms", "examples_per_s")
     return {key: getattr(evaluation, key) for key in keys}

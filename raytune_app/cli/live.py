@@ -143,7 +143,7 @@ def _cells(trial: TrialView, objective: ObjectiveSpec, mark: str) -> tuple[str, 
         _number(last.get("accuracy", _ABSENT)),
         _number(best[objective.metric] if best else None),
         decision,
-        f"{last['images_per_s']:,.0f}" if "images_per_s" in last else "-",
+        f"{last['examples_per_s']:,.0f}" if "examples_per_s" in last else "-",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from raytune_app.cli.interrupt import terminate_as_interrupt, wait_for_interrupt
 from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_storage
 from raytune_app.cluster import Cluster, connect
-from raytune_app.data.arrays import Arrays
+from raytune_app.data.arrays import Arrays, Examples
 from raytune_app.data.catalog import load_test
 from raytune_app.deployment import Deployment, check_port, deploy
 from raytune_app.endpoint import Endpoint, Evaluation
@@ -28,7 +29,7 @@ from raytune_app.tuning.crown import Champion
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.study import prepare
 
-SHOWN_DIGITS = 4
+SHOWN = 4
 SHADES = " .:-=+*#%@"
 
 
@@ -37,13 +38,14 @@ def walk_through(args: argparse.Namespace) -> int:
     started = time.monotonic()
     terminate_as_interrupt()
     check_port(args.port)
-    experiment = load(_experiment_file())
+    file = _experiment_file("text_sentiment.yaml" if args.text else "demo.yaml")
+    experiment = load(file)
     storage = open_storage(args)
     with connect() as cluster:
         _title(1, "a local Ray")
         say(f"dashboard: {cluster.login}")
         _title(2, f"tune {experiment.model.name} on {experiment.data.name}: {experiment.trials} trials")
-        prepared = prepare(experiment, storage, code_paths(_experiment_file().parent))
+        prepared = prepare(experiment, storage, code_paths(file.parent))
         outcome = run_trials(prepared)
         _title(3, "the winner on the sealed test part")
         finished = finish(prepared, outcome)
@@ -67,9 +69,10 @@ def _serve_and_evaluate(
     _title(4, f"serve {model} version {finished.version}")
     with deploy(cluster, {model: finished.version}, storage.uri, port=args.port) as deployment:
         endpoint = Endpoint(deployment.url)
-        _show_digits(endpoint, model, test)
-        _title(5, f"evaluate all {len(test):,} test pictures through the endpoint")
-        evaluation = endpoint.evaluate(model, test.images, test.labels)
+        _show_examples(endpoint, model, test, finished.champion.test["labels"])
+        noun = "pictures" if isinstance(test, Arrays) else "texts"
+        _title(5, f"evaluate all {len(test):,} test {noun} through the endpoint")
+        evaluation = endpoint.evaluate(model, test.images if isinstance(test, Arrays) else list(test), test.labels)
         say(_compared(evaluation, finished.champion))
         _title(6, "where everything is")
         _summary(args, experiment, finished, evaluation, deployment, started)
@@ -79,13 +82,17 @@ def _serve_and_evaluate(
     return 0
 
 
-def _show_digits(endpoint: Endpoint, model: str, test: Arrays) -> None:
-    for index in range(SHOWN_DIGITS):
-        answer = endpoint.classify(model, _png(test.images[index]), "image/png")
+def _show_examples(endpoint: Endpoint, model: str, test: Examples, labels: Sequence[str]) -> None:
+    for index in range(SHOWN):
+        if isinstance(test, Arrays):
+            shown, body, media = _drawn(test.images[index]), _png(test.images[index]), "image/png"
+        else:
+            shown, body, media = f"  {test.text(index)}", test.text(index).encode(), "text/plain"
+        answer = endpoint.classify(model, body, media)
         label = answer["label"]
         say(
-            f"{_drawn(test.images[index])}\n  answer {label} ({answer['probabilities'][label]:.1%}), "
-            f"truth {test.labels[index]}, version {answer['version']}\n"
+            f"{shown}\n  answer {label} ({answer['probabilities'][label]:.1%}), "
+            f"truth {labels[test.labels[index]]}, version {answer['version']}\n"
         )
 
 
@@ -98,7 +105,7 @@ def _compared(evaluation: Evaluation, champion: Champion) -> str:
     return (
         f"accuracy {evaluation.accuracy:.4f}, every answer of {evaluation.n:,} equal to step 3's; "
         f"one at a time p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms; "
-        f"{evaluation.images_per_s:,.0f} images/s in batches"
+        f"{evaluation.examples_per_s:,.0f} examples/s in batches"
     )
 
 
@@ -121,29 +128,32 @@ def _summary(
         "endpoint_accuracy": evaluation.accuracy,
         "p50_ms": evaluation.p50_ms,
         "p99_ms": evaluation.p99_ms,
-        "images_per_s": evaluation.images_per_s,
+        "examples_per_s": evaluation.examples_per_s,
         "seconds": round(time.monotonic() - started, 1),
     }
     model_folder = folder.storage.location(f"models/{model}/{finished.version}")
     text = f"study   {folder.location}\nmodel   {model_folder}\ntook    {content['seconds']:.0f} s"
     by_hand = [
-        "raytune run experiments/demo.yaml",
+        f"raytune run experiments/{'text_sentiment' if args.text else 'demo'}.yaml",
         *next_commands(finished, experiment),
-        f"raytune predict {model} {_save_digit(folder)}",
+        f"raytune predict {model} {_example(folder)}",
         f"raytune evaluate {model} --url {deployment.url}",
     ]
     result(args, text, content, by_hand)
 
 
-def _save_digit(folder: StudyFolder) -> str:
-    """Put a real digit into the study's folder, for the commands to try by hand."""
+def _example(folder: StudyFolder) -> str:
+    """Something to try the commands on by hand: a real digit, put into the study's folder, or a text."""
+    test = load_test(folder.experiment().data)
+    if not isinstance(test, Arrays):
+        return "'what a lovely film'"
     path = folder.paths / "digit.png"
-    folder.storage.write(path, _png(load_test(folder.experiment().data).images[0]))
+    folder.storage.write(path, _png(test.images[0]))
     return folder.storage.location(path)
 
 
-def _experiment_file() -> Path:
-    file = Path(raytune_app.__file__).parents[1] / "experiments" / "demo.yaml"
+def _experiment_file(name: str) -> Path:
+    file = Path(raytune_app.__file__).parents[1] / "experiments" / name
     if not file.exists():
         raise InputError("the demo's experiment file is not here", "run the demo from a checkout of the project")
     return file

@@ -47,6 +47,10 @@ class Augmentation:
             size=size,
         )
 
+    @property
+    def is_off(self) -> bool:
+        return not (self.crop_padding or self.flip or self.shift or self.rotate or self.scale)
+
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Change pictures [B, C, H, W], 0 to 255; uint8 stays uint8 unless it is moved between pixels (then float32).
 

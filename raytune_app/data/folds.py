@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raytune_app.data.arrays import Arrays, Training, pixel_moments
+from raytune_app.data.arrays import Arrays, Examples, Training, pixel_moments
 from raytune_app.data.split import Indices, stratified_folds
 from raytune_app.errors import InputError
 from raytune_app.spec.grammar import Experiment
@@ -24,17 +24,17 @@ _FLAT = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folds:
-    """Pictures and which of them each fold leaves out.
+    """Examples and which of them each fold leaves out.
 
     Attributes:
         data: what the folds were made of.
         union: the training part followed by the validation part: one copy of both.
-        left_out: for each fold the indices that it scores, ascending; every picture is left out by exactly one fold.
-        moments: for each fold mean and std per channel of pixels / 255, over the pictures it trains on.
+        left_out: for each fold the indices that it scores, ascending; every example is left out by exactly one fold.
+        moments: of pictures: for each fold mean and std per channel of pixels / 255, over those it trains on.
     """
 
     data: Training
-    union: Arrays
+    union: Examples
     left_out: tuple[Indices, ...]
     moments: tuple[Moments, ...]
 
@@ -46,33 +46,37 @@ class Folds:
         return np.delete(np.arange(len(self.union)), self.left_out[fold])
 
     def describe(self, fold: int) -> Training:
-        """The data as a fold's network may know them: the original arrays, but normalised by its training pictures."""
-        mean, std = self.moments[fold]
-        return replace(self.data, mean=mean, std=std)
+        """The data as a fold's network may know them: pictures normalised by those it trains on; of texts its own."""
+        if isinstance(self.union, Arrays):
+            mean, std = self.moments[fold]
+            return replace(self.data, mean=mean, std=std)
+        train, validation = self.union.take(self.training(fold)), self.union.take(self.left_out[fold])
+        return replace(self.data, train=train, validation=validation, encoded=None)
 
 
-def fold_count(experiment: Experiment, data: Training, *, images_per_s: float | None = None) -> int:
+def fold_count(experiment: Experiment, data: Training, *, examples_per_s: float | None = None) -> int:
     """How many trainings one trial of a cross-validated experiment is.
 
     Args:
         experiment: with `folds`.
         data: its two parts together are what `loo` leaves pictures out of.
-        images_per_s: how fast one training is here, if that is known: the refusal then says how long it would take.
+        examples_per_s: how fast one training is here, if that is known: the refusal then says how long it would take.
 
     Raises:
         InputError: more than `folds.limit`, or one picture only; the message carries what it would cost.
     """
     folds = experiment.folds
     assert folds is not None, "an experiment without folds"
-    pictures = len(data.train) + len(data.validation)
-    count = pictures if folds.k == "loo" else folds.k
+    examples = len(data.train) + len(data.validation)
+    count = examples if folds.k == "loo" else folds.k
     if count > folds.limit:
-        shown = experiment.train.epochs * count * (pictures - pictures // count)
-        seconds = f", about {shown / images_per_s:,.0f} s at {images_per_s:,.0f} pictures/s" if images_per_s else ""
+        shown = experiment.train.epochs * count * (examples - examples // count)
+        rate = examples_per_s
+        seconds = f", about {shown / rate:,.0f} s at {rate:,.0f} examples/s" if rate else ""
         raise InputError(
             f"folds: {folds.k} is {count:,} trainings a trial, more than folds.limit ({folds.limit}): {count:,} folds x"
-            f" {experiment.train.epochs} epochs x {pictures - pictures // count:,} pictures ="
-            f" {shown:,} pictures a trial{seconds}",
+            f" {experiment.train.epochs} epochs x {examples - examples // count:,} examples ="
+            f" {shown:,} examples a trial{seconds}",
             "use fewer folds, lower data.train_limit, or raise folds.limit if you mean it",
         )
     return count
@@ -93,13 +97,20 @@ def make_folds(experiment: Experiment, data: Training) -> Folds:
 
 @functools.lru_cache(maxsize=1)  # Training is compared by identity
 def _deal(data: Training, count: int, seed: int, *, is_loo: bool) -> Folds:
-    parts = data.train, data.validation
-    union = Arrays(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+    union = _union(data)
     if is_loo:
         left_out = tuple(np.arange(count).reshape(-1, 1))
     else:
         left_out = stratified_folds(union.labels, count, np.random.default_rng([seed, 1]), data.classes)
-    return Folds(data, union, left_out, _moments(union, left_out))
+    return Folds(data, union, left_out, _moments(union, left_out) if isinstance(union, Arrays) else ())
+
+
+def _union(data: Training) -> Examples:
+    if isinstance(data.train, Arrays):
+        train, validation = data.pictures
+        return train.joined(validation)
+    texts, held_out = data.texts
+    return texts.joined(held_out)
 
 
 def _moments(union: Arrays, left_out: tuple[Indices, ...]) -> tuple[Moments, ...]:

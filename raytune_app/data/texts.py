@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import unicodedata
@@ -80,6 +79,15 @@ class Texts:
         ends = np.frombuffer(offsets, np.int64)[:length] if len(indices) else np.zeros(1, np.int64)
         return Texts(np.frombuffer(utf8 or b"", np.uint8)[: ends[-1]], ends, self.labels[indices])
 
+    def joined(self, other: Texts) -> Texts:
+        """A copy of these texts and the others after them."""
+        offsets = np.concatenate([self.offsets, other.offsets[1:] + len(self.utf8)])
+        return Texts(np.concatenate([self.utf8, other.utf8]), offsets, np.concatenate([self.labels, other.labels]))
+
+    @property
+    def nbytes(self) -> int:
+        return self.utf8.nbytes + self.offsets.nbytes + self.labels.nbytes
+
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
@@ -89,11 +97,13 @@ class TextSource:
         classes: the label names, by index.
         train: reads the training part.
         test: reads the sealed part.
+        validation: reads the part to choose between trials, where it is not a share of the training part.
     """
 
     classes: tuple[str, ...]
     train: Callable[[], Texts]
     test: Callable[[], Texts]
+    validation: Callable[[], Texts] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +171,6 @@ class Distinct:
     kept: Indices
     repeated: int
     contradictory: int
-
-
-def fingerprint(texts: Texts, classes: Sequence[str]) -> str:
-    """sha256 over contents, types and shapes of the arrays and over the class names, as hex."""
-    digest = hashlib.sha256()
-    for array in (texts.utf8, texts.offsets, texts.labels):
-        digest.update(f"{array.dtype.str} {array.shape};".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    digest.update("\0".join(classes).encode())
-    return digest.hexdigest()
 
 
 def folded(text: str) -> str:

@@ -104,6 +104,27 @@ class Encoded:
         """int64 [N], each from 1 to `max_length`."""
         return np.diff(self.offsets)
 
+    def take(self, indices: Counts) -> Encoded:
+        """A copy of the texts at `indices`, in that order."""
+        lengths = self.lengths[indices]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
+        return Encoded(self.ids[places], offsets)
+
+    def batches(self, size: int, tokens: int) -> Iterator[Counts]:
+        """The indices of all texts in batches of like length, the longest first.
+
+        Args:
+            size: texts in a batch at most.
+            tokens: and ids, with the padding to the longest; a text of more is a batch alone.
+        """
+        lengths = self.lengths
+        order = np.argsort(-lengths, kind="stable")
+        while len(order):
+            count = max(1, min(size, tokens // int(lengths[order[0]])))
+            yield order[:count]
+            order = order[count:]
+
 
 class Tokenizer:
     """Settings and a vocabulary: all that turns a text into ids."""

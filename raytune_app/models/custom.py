@@ -10,14 +10,18 @@ import torch
 from torch import nn
 
 from raytune_app.errors import InputError
-from raytune_app.models.signature import Signature
+from raytune_app.models.signature import Signature, TextSignature
+
+_LONG, _SHORT = 9, 4
+"""Tokens of the two texts that a network is tried on."""
 
 
 def custom_network(factory: str, options: Mapping[str, Any], signature: Signature) -> nn.Module:
-    """Import the factory, call it and try the network on two blank pictures.
+    """Import the factory, call it and try the network on two blank pictures, or on two texts, one of them padded.
 
     Raises:
-        InputError: the module or factory is not there, raises, or gives no network of the signature's shapes.
+        InputError: the module or factory is not there, raises, gives no network of the signature's shapes, or one
+            whose answer to a text depends on the padding behind it.
     """
     network = _call(factory, options, signature)
     if not isinstance(network, nn.Module):
@@ -49,24 +53,44 @@ def _call(factory: str, options: Mapping[str, Any], signature: Signature) -> obj
 
 
 def _try(network: nn.Module, factory: str, signature: Signature) -> None:
-    pictures = torch.zeros(2, signature.channels, signature.image_size, signature.image_size)
+    what, inputs = _example(signature)
     wanted = (2, len(signature.classes))
     was_training = network.training
-    try:
-        with torch.no_grad():
-            output: object = network.eval()(pictures)
-    except Exception as error:
-        raise InputError(
-            f"model.factory {factory}: the network fails on pictures {tuple(pictures.shape)}: {_describe(error)}",
-            "take its sizes from the signature",
-        ) from error
-    network.train(was_training)
+    network.eval()
+    output = _outputs(network, factory, inputs, what)
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if shape != wanted:
         raise InputError(
-            f"model.factory {factory}: the network gives {shape} for 2 pictures, not {wanted}",
+            f"model.factory {factory}: the network gives {shape} for 2 {what}, not {wanted}",
             "end it with one output for each of signature.classes",
         )
+    if isinstance(signature, TextSignature):
+        alone = _outputs(network, factory, inputs[1:, :_SHORT], what)
+        if not torch.allclose(alone[0], output[1], rtol=1e-3, atol=1e-4):
+            raise InputError(
+                f"model.factory {factory}: what the network answers to a text depends on the padding behind it",
+                "leave out the places where the ids are 0, in means and maxima too",
+            )
+    network.train(was_training)
+
+
+def _example(signature: Signature) -> tuple[str, torch.Tensor]:
+    if isinstance(signature, TextSignature):
+        ids = torch.arange(2 * _LONG).view(2, _LONG) % (signature.vocabulary_size - 1) + 1
+        ids[1, _SHORT:] = 0
+        return "texts", ids
+    return "pictures", torch.zeros(2, signature.channels, signature.image_size, signature.image_size)
+
+
+def _outputs(network: nn.Module, factory: str, inputs: torch.Tensor, what: str) -> Any:
+    try:
+        with torch.no_grad():
+            return network(inputs)
+    except Exception as error:
+        raise InputError(
+            f"model.factory {factory}: the network fails on {what} {tuple(inputs.shape)}: {_describe(error)}",
+            "take its sizes from the signature",
+        ) from error
 
 
 def _describe(error: Exception) -> str:

@@ -41,6 +41,8 @@ from raytune_app.spec.study import (
     SearchSpec,
 )
 from raytune_app.spec.trial import (
+    PICTURE_AUGMENT,
+    TEXT_AUGMENT,
     AugmentSpec,
     ConvNetSpec,
     CustomModelSpec,
@@ -48,6 +50,11 @@ from raytune_app.spec.trial import (
     ModelSpec,
     NoModelSpec,
     Section,
+    TextBagSpec,
+    TextCharCnnSpec,
+    TextCnnSpec,
+    TextModelSpec,
+    TokensSpec,
     TrainSpec,
     TutorialCnnSpec,
 )
@@ -55,6 +62,8 @@ from raytune_app.spec.values import FACTORY, Integer, Keyword, Name, Option, Tun
 
 __all__ = [
     "COSTS",
+    "PICTURE_AUGMENT",
+    "TEXT_AUGMENT",
     "AshaPromotionSpec",
     "AshaSpec",
     "AugmentSpec",
@@ -86,6 +95,11 @@ __all__ = [
     "SchedulerSpec",
     "SearchSpec",
     "Section",
+    "TextBagSpec",
+    "TextCharCnnSpec",
+    "TextCnnSpec",
+    "TextModelSpec",
+    "TokensSpec",
     "TrainSpec",
     "TutorialCnnSpec",
 ]
@@ -140,9 +154,7 @@ class Experiment(Section):
 
     def domains(self) -> dict[str, Domain]:
         """The search domains by dotted path (`train.lr`), in the file's order."""
-        sections = {name: getattr(self, name) for name in TUNABLE_SECTIONS}
-        tunable = {name: part if isinstance(part, dict) else part.__dict__ for name, part in sections.items()}
-        return dict(_find_domains(tunable, ""))
+        return dict(_find_domains({name: getattr(self, name) for name in TUNABLE_SECTIONS}, ""))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `reading.parse` turns into an equal experiment; safe for JSON and YAML."""
@@ -159,8 +171,8 @@ class Experiment(Section):
 def _find_domains(value: Any, path: str) -> Iterator[tuple[str, Domain]]:
     if isinstance(value, Domain):
         yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
+    elif isinstance(value, Mapping | Section):
+        for key, item in (value.__dict__ if isinstance(value, Section) else value).items():
             yield from _find_domains(item, f"{path}.{key}" if path else str(key))
 
 

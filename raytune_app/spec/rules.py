@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from raytune_app.errors import Problem
+from raytune_app.spec.data_rules import augmentation_is_of_the_data, data_is_described, network_takes_the_data
 from raytune_app.spec.domains import Domain, Kind
 from raytune_app.spec.grammar import (
     COSTS,
@@ -58,14 +59,6 @@ def cross_check(experiment: Experiment, faulty: Sequence[str] = ()) -> list[Prob
 def grid_size(experiment: Experiment) -> int:
     """How many combinations grid search would try."""
     return math.prod(len(domain.arguments) for domain in experiment.domains().values())
-
-
-def _folder_is_described(experiment: Experiment) -> Iterator[Problem]:
-    data = experiment.data
-    if data.name == "image_folder" and not data.path:
-        yield Problem("data.path", "missing", "image_folder needs the folder of the pictures", "add `path:`")
-    if data.name == "image_folder" and not data.image_size:
-        yield Problem("data.image_size", "missing", "pictures of any size need a common one", "add `image_size: 64`")
 
 
 def _domains_fit_the_search(experiment: Experiment) -> Iterator[Problem]:
@@ -253,7 +246,9 @@ def _overlap(path: str, other: str) -> bool:
 
 
 _RULES: dict[Callable[[Experiment], Iterator[Problem]], tuple[str, ...]] = {
-    _folder_is_described: ("data",),
+    data_is_described: ("data",),
+    network_takes_the_data: ("data", "model"),
+    augmentation_is_of_the_data: ("data", "augment"),
     _domains_fit_the_search: ("search", *TUNABLE_SECTIONS),
     _grid_is_countable: ("search", "trials", *TUNABLE_SECTIONS),
     _grace_is_within_the_epochs: ("scheduler", "train.epochs"),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raytune_app.data.arrays import Training
+from raytune_app.data.arrays import Arrays, Training
 from raytune_app.data.folds import make_folds
 from raytune_app.spec.grammar import Experiment
 from raytune_app.training.metrics import MACROS, Floats, Scores
@@ -50,7 +50,7 @@ class FoldedRun:
         folds = make_folds(experiment, data)
         self.epoch = 0
         self._experiment, self._patience = experiment, Patience(experiment)
-        self._pictures = [len(folds.union) - len(left_out) for left_out in folds.left_out]
+        self._examples = [len(folds.union) - len(left_out) for left_out in folds.left_out]
         self.runs = [
             Run(
                 experiment,
@@ -58,7 +58,7 @@ class FoldedRun:
                 seed=fold_seed(seed, fold),
                 device=device,
                 speed=speed,
-                parts=place_fold(folds, fold, device),
+                parts=place_fold(folds, fold, device) if isinstance(folds.union, Arrays) else None,
             )
             for fold in range(len(folds))
         ]
@@ -77,7 +77,7 @@ class FoldedRun:
         return EpochResult(
             epoch=self.epoch,
             **values,
-            images_per_s=self._images_per_s(results),
+            examples_per_s=self._examples_per_s(results),
             epoch_s=time.perf_counter() - started,
             lr=results[0].lr,
             diverged=diverged,
@@ -109,9 +109,9 @@ class FoldedRun:
         run.latency_ms = self.runs[0].latency_ms  # the same network in each fold: timed once
         return run.train_epoch()
 
-    def _images_per_s(self, results: Sequence[EpochResult]) -> float:
-        seconds = sum(n / result.images_per_s for n, result in zip(self._pictures, results, strict=True))
-        return sum(self._pictures) / seconds
+    def _examples_per_s(self, results: Sequence[EpochResult]) -> float:
+        seconds = sum(n / result.examples_per_s for n, result in zip(self._examples, results, strict=True))
+        return sum(self._examples) / seconds
 
     def _standard_error(self, results: Sequence[EpochResult], metric: str) -> float:
         if metric in MACROS:

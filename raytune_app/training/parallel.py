@@ -18,8 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
 
 from raytune_app.data.arrays import Training
-from raytune_app.data.augment import Augmentation
-from raytune_app.models.classifier import Classifier
+from raytune_app.models.catalog import Classifier
 from raytune_app.spec.grammar import Experiment, Metric
 from raytune_app.training.latency import latency_ms
 from raytune_app.training.optimizers import build_optimizer, set_lr
@@ -36,7 +35,7 @@ class ParallelRun(Run):
 
     `train.batch_size` is that of all ranks together. Order, augmentation and the part of each batch that counts are
     those of a Run, so weights and results equal a Run's up to rounding, batch norm included, whose statistics are taken
-    over all ranks. Two things differ: dropout, of which each rank draws its own, and `images_per_s`, which counts all
+    over all ranks. Two things differ: dropout, of which each rank draws its own, and `examples_per_s`, which counts all
     ranks' pictures. Augmentation is drawn for the whole batch by every rank, and every rank scores the whole validation
     part. The network is never compiled; under fsdp its pictures are never laid out channels last.
 
@@ -71,7 +70,7 @@ class ParallelRun(Run):
             self._optimizer = _sharded_optimizer(experiment, self.classifier)
             self.classifier.register_state_dict_post_hook(_make_model_whole)  # type: ignore[no-untyped-call]  # torch
             self._optimizer.register_state_dict_post_hook(_make_optimizer_whole)
-        self._step = ParallelStep(self.classifier, self._optimizer, experiment, plain)
+        self._step = ParallelStep(self.classifier, self._optimizer, experiment, plain, self._weights)
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from a whole state, as Run does; every rank is given the same one."""
@@ -85,11 +84,10 @@ class ParallelRun(Run):
         """One pass over the training part, of which this rank computes its own; stops early if the loss is lost."""
         self._draw_own_dropout()
         order_rng = generator(self._seed, self.epoch, Purpose.ORDER, torch.device("cpu"))
-        order = torch.randperm(len(self._train), generator=order_rng).to(self._device)
         rng = generator(self._seed, self.epoch, Purpose.AUGMENTATION, self._device)
         tally = SharedTally(self._device)
         first = self.epoch * self.steps_per_epoch
-        for step, indices in enumerate(torch.split(order, self._batch_size)):
+        for step, indices in enumerate(self._train.order(self._batch_size, order_rng)):
             set_lr(self._optimizer, self._lr(first + step))
             self._train_batch(indices, rng, tally)
             if (step + 1) % 100 == 0 and self._is_senseless(tally.loss):
@@ -103,15 +101,20 @@ class ParallelRun(Run):
         images, labels = self._part(indices, rng, 1 if whole else ranks, 0 if whole else rank)
         for norm in self._norms:
             norm.alone = whole
-        loss, logits = self._step.learn(images, labels, 1.0 if whole else ranks * len(labels) / len(indices))
+        share = 1.0 if whole else self._counted(labels) / self._counted(self._train.labels[indices])
+        loss, logits = self._step.learn(images, labels, 1.0 if whole else ranks * share)
         tally.count += len(indices)
         if not whole or rank == 0:
-            tally.add_part(loss, logits, labels)
+            tally.add_part(share * len(indices) * loss, logits, labels)
+
+    def _counted(self, labels: Tensor) -> float:
+        """What these examples count together in the loss."""
+        return len(labels) if self._weights is None else float(self._weights[labels].sum())
 
     def _part(self, indices: Tensor, rng: torch.Generator, parts: int, index: int) -> tuple[Tensor, Tensor]:
         """One part of a batch, augmented by the random numbers of the whole batch."""
         own = torch.tensor_split(indices, parts)[index]
-        if self._augment == Augmentation(0, 0.0, 0.0, 0.0, 0.0, self._augment.size):
+        if self._augment.is_off:
             return self._train.take(own)
         images, _ = self._train.take(indices)
         return torch.tensor_split(self._augment(images, rng), parts)[index], self._train.take(own)[1]
@@ -128,15 +131,22 @@ class ParallelRun(Run):
         """On a network of its own: this one may be in pieces, and the other ranks do not time it."""
         asked = any(each.metric == Metric.LATENCY_MS for each in self._experiment.objectives)
         if asked and self.latency_ms is None and dist.get_rank() == 0:
-            picture, _ = next(self._validation.batches(1))
-            self.latency_ms = latency_ms(build_classifier(self._experiment, self._data, self._seed), picture)
+            example, _ = next(self._validation.batches(1))
+            self.latency_ms = latency_ms(build_classifier(self._experiment, self._data, self._seed), example)
 
 
 class ParallelStep(Step):
     """Forward, backward, the mean of the gradients over the ranks, penalties, clipping, update."""
 
-    def __init__(self, classifier: Classifier, optimizer: Optimizer, experiment: Experiment, speed: Speed) -> None:
-        super().__init__(classifier, optimizer, experiment.train, speed)
+    def __init__(
+        self,
+        classifier: Classifier,
+        optimizer: Optimizer,
+        experiment: Experiment,
+        speed: Speed,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(classifier, optimizer, experiment.train, speed, class_weights)
         assert experiment.parallel is not None
         is_custom = experiment.model.name == "custom"  # and may have parameters that it does not use
         self._shared = classifier if experiment.parallel.kind == "fsdp" else _averaging(classifier, partly=is_custom)
@@ -149,13 +159,15 @@ class ParallelStep(Step):
         self._shared.train()
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self._bf16):
             logits = self._shared(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
+        loss = F.cross_entropy(logits.float(), labels, weight=self._class_weights, label_smoothing=self._smoothing)
         self._optimizer.zero_grad(set_to_none=True)
         (weight * loss).backward()  # type: ignore[no-untyped-call]  # torch
         add_penalties(self._weights, l1=self._l1, l2=self._l2)
         if self._clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._classifier.parameters(), self._clip_norm)
         self._optimizer.step()
+        if self._constrain is not None:
+            self._constrain()
         return loss.detach(), logits.detach()
 
 
@@ -163,8 +175,8 @@ class SharedTally(Tally):
     """An epoch's sums over all ranks; `count` is that of whole batches, and reading a mean waits for every rank."""
 
     def add_part(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add this rank's part of a batch: its mean loss, logits [B, K] and labels [B]."""
-        self._loss += loss * len(labels)
+        """Add this rank's part of a batch: its part of the summed loss, logits [B, K] and labels [B]."""
+        self._loss += loss
         self._right += (logits.argmax(1) == labels).sum()
 
     @property

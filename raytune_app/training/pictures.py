@@ -49,6 +49,10 @@ class Pictures:
             indices = self.chosen.index_select(0, indices)
         return self.images.index_select(0, indices), self.labels.index_select(0, indices)
 
+    def order(self, size: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """All indices once, at random, `size` at a time (the last fewer); drawn by `rng`, which is on the CPU."""
+        return torch.split(torch.randperm(len(self), generator=rng).to(self.labels.device), size)
+
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and labels of all pictures in order, `size` at a time."""
         if self.chosen is None:
@@ -60,14 +64,17 @@ class Pictures:
 
 def place(data: Training, device: torch.device) -> tuple[Pictures, Pictures]:
     """The training and the validation part on the device; a GPU is filled only once with the same data."""
-    return _once(data, device, lambda: (Pictures.of(data.train, device), Pictures.of(data.validation, device)))
+    train, validation = data.pictures
+    return _once(data, device, lambda: (Pictures.of(train, device), Pictures.of(validation, device)))
 
 
 def place_fold(folds: Folds, fold: int, device: torch.device) -> tuple[Pictures, Pictures]:
     """The two parts of one fold, as indices into the same pictures for all folds, on the device once."""
+    arrays = folds.union
+    assert isinstance(arrays, Arrays), "texts"
 
     def union() -> tuple[Pictures, Pictures]:
-        return (pictures := Pictures.of(folds.union, device)), pictures
+        return (pictures := Pictures.of(arrays, device)), pictures
 
     everything, _ = _once(folds, device, union)
     return everything.only(folds.training(fold)), everything.only(folds.left_out[fold])

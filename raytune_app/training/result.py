@@ -15,7 +15,7 @@ class EpochResult:
         train_loss: mean cross entropy over the epoch's batches, in nats, label smoothing included, penalties not.
         train_accuracy: of the augmented training pictures, while the weights changed.
         loss: mean cross entropy without smoothing, in nats.
-        images_per_s: training pictures a second, validation not included.
+        examples_per_s: training pictures a second, validation not included.
         epoch_s: wall time, validation included.
         lr: learning rate of the epoch's last step.
         diverged: the loss was not a number, infinite, or beyond all sense.
@@ -34,7 +34,7 @@ class EpochResult:
     macro_precision: float
     macro_recall: float
     macro_f1: float
-    images_per_s: float
+    examples_per_s: float
     epoch_s: float
     lr: float
     diverged: bool

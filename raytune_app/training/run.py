@@ -13,24 +13,22 @@ import torch
 from torch import Tensor
 
 from raytune_app.data.arrays import Training
-from raytune_app.data.augment import Augmentation
 from raytune_app.data.folds import fold_count
 from raytune_app.errors import DataError
-from raytune_app.models.catalog import build, parameter_count
-from raytune_app.models.classifier import Classifier
-from raytune_app.models.signature import Signature
+from raytune_app.models.catalog import Classifier, build, parameter_count
 from raytune_app.spec.grammar import Experiment, Metric
+from raytune_app.training.augmentation import augmentation_of
+from raytune_app.training.examples import Placed, encoded, place_examples, pretrained_for, signature_of
 from raytune_app.training.latency import latency_ms
 from raytune_app.training.memory import keep_freed_memory
 from raytune_app.training.metrics import Counts, Scores
 from raytune_app.training.optimizers import build_optimizer, join_state, set_lr, split_state
 from raytune_app.training.patience import Patience
-from raytune_app.training.pictures import Pictures, place
 from raytune_app.training.result import EpochResult, Trains
 from raytune_app.training.schedules import lr_factor
 from raytune_app.training.seeds import Purpose, generator, network_randomness
 from raytune_app.training.speed import Speed
-from raytune_app.training.step import Step, Tally
+from raytune_app.training.step import Step, Tally, class_weights
 from raytune_app.training.validation import validate
 
 MODEL = "model."
@@ -43,16 +41,19 @@ _CHECK_EVERY = 100
 """Steps between looks at the loss: an epoch that has become NaN ends early."""
 
 
-def signature_of(experiment: Experiment, data: Training) -> Signature:
-    """What the network of this experiment takes and gives on these data."""
-    channels, height, width = data.train.images.shape[1:]
-    size = experiment.data.image_size or max(height, width)
-    return Signature(channels, size, data.classes, data.mean, data.std)
+def build_classifier(experiment: Experiment, data: Training, seed: int | None = None) -> Classifier:
+    """The network of a resolved experiment on these data.
 
+    Args:
+        seed: of its weights; None where stored ones are loaded next, so that no file of vectors is read either.
 
-def build_classifier(experiment: Experiment, data: Training, seed: int = 0) -> Classifier:
-    """The network of a resolved experiment on these data. Raises InputError if it cannot be built."""
-    return build(experiment.model, signature_of(experiment, data), seed)
+    Raises:
+        InputError: it cannot be built.
+        DataError: its vectors cannot be read.
+    """
+    signature = signature_of(experiment, data)
+    pretrained = None if seed is None else pretrained_for(experiment.model, signature)
+    return build(experiment.model, signature, seed or 0, pretrained)
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -72,7 +73,7 @@ class Run:
         seed: of weights, order, augmentation and dropout.
         device: where to train.
         speed: how to compute.
-        parts: other training and validation pictures than those of `data`, already on the device.
+        parts: other training and validation examples than those of `data`, already on the device.
 
     Attributes:
         epoch: epochs trained so far.
@@ -92,22 +93,23 @@ class Run:
         seed: int,
         device: torch.device,
         speed: Speed,
-        parts: tuple[Pictures, Pictures] | None = None,
+        parts: tuple[Placed, Placed] | None = None,
     ) -> None:
         _check_batch(experiment, len(parts[0] if parts else data.train))
         self.epoch = 0
         self.latency_ms: float | None = None
         self._experiment, self._seed, self._device = experiment, seed, device
-        self._train, self._validation = parts or place(data, device)
-        signature = signature_of(experiment, data)
-        self._classes = len(signature.classes)
+        data = encoded(experiment.model, data)
+        self._train, self._validation = parts or place_examples(data, device)
+        self._classes = len(data.classes)
         self.table: Counts = np.zeros((self._classes, self._classes), np.int64)
         self.classifier = build_classifier(experiment, data, seed).to(device)
         if speed.channels_last:
             self.classifier.to(memory_format=torch.channels_last)
-        self._augment = Augmentation.of(experiment.augment, signature.image_size)
+        self._augment = augmentation_of(experiment.augment, self.classifier.signature)
         self._optimizer = build_optimizer(experiment.train, self.classifier.parameters())
-        self._step = Step(self.classifier, self._optimizer, experiment.train, speed)
+        self._weights = class_weights(experiment.train, self._train.labels, self._classes)
+        self._step = Step(self.classifier, self._optimizer, experiment.train, speed, self._weights)
         self._patience = Patience(experiment)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -139,7 +141,7 @@ class Run:
             macro_precision=scores.macro_precision,
             macro_recall=scores.macro_recall,
             macro_f1=scores.macro_f1,
-            images_per_s=tally.count / trained_s,
+            examples_per_s=tally.count / trained_s,
             epoch_s=time.perf_counter() - started,
             lr=self._lr(self.epoch * self.steps_per_epoch - 1),
             diverged=diverged,
@@ -178,14 +180,13 @@ class Run:
     def _train_batches(self) -> Tally:
         """One pass over the training part; stops early if the loss is lost."""
         order_rng = generator(self._seed, self.epoch, Purpose.ORDER, torch.device("cpu"))
-        order = torch.randperm(len(self._train), generator=order_rng).to(self._device)
         rng = generator(self._seed, self.epoch, Purpose.AUGMENTATION, self._device)
         tally = Tally(self._device)
         first = self.epoch * self.steps_per_epoch
-        for step, indices in enumerate(torch.split(order, self._batch_size)):
+        for step, indices in enumerate(self._train.order(self._batch_size, order_rng)):
             set_lr(self._optimizer, self._lr(first + step))
-            images, labels = self._train.take(indices)
-            tally.add(*self._step(self._augment(images, rng), labels), labels)
+            inputs, labels = self._train.take(indices)
+            tally.add(*self._step(self._augment(inputs, rng), labels), labels)
             if (step + 1) % _CHECK_EVERY == 0 and self._is_senseless(tally.loss):
                 break
         return tally
@@ -199,8 +200,8 @@ class Run:
 
     def _measure_latency(self) -> None:
         if self.latency_ms is None and any(each.metric == Metric.LATENCY_MS for each in self._experiment.objectives):
-            picture, _ = next(self._validation.batches(1))
-            self.latency_ms = latency_ms(self.classifier, picture)
+            example, _ = next(self._validation.batches(1))
+            self.latency_ms = latency_ms(self.classifier, example)
 
     def _peak_gpu_mb(self) -> float | None:
         return torch.cuda.max_memory_allocated(self._device) / 2**20 if self._device.type == "cuda" else None
@@ -228,7 +229,7 @@ def _check_batch(experiment: Experiment, count: int) -> None:
     size = int(experiment.train.batch_size)
     if size > count:
         raise DataError(
-            f"train.batch_size {size} is larger than the training part, {count} pictures",
+            f"train.batch_size {size} is larger than the training part, {count} examples",
             "lower train.batch_size or raise data.train_limit",
         )
 

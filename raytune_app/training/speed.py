@@ -45,7 +45,7 @@ class SpeedChoice:
 
     Attributes:
         speed: the chosen one.
-        measured: a row for each candidate: `speed`, `images_per_s`, and `compile_s` if it was compiled.
+        measured: a row for each candidate: `speed`, `examples_per_s`, and `compile_s` if it was compiled.
     """
 
     speed: Speed

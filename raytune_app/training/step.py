@@ -10,24 +10,45 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from raytune_app.models.classifier import Classifier
+from raytune_app.models.catalog import Classifier
 from raytune_app.spec.grammar import TrainSpec
 from raytune_app.training.penalties import add_penalties, penalised
 from raytune_app.training.speed import Precision, Speed
 
 
+def class_weights(train: TrainSpec, labels: Tensor, classes: int) -> Tensor | None:
+    """What an example of each class counts, float32 [K] on the labels' device: N / (K * examples of the class).
+
+    None if all count the same; a class without an example has weight 0.
+    """
+    if train.class_weights == "none":
+        return None
+    counts = torch.bincount(labels, minlength=classes)
+    return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), 0.0).float()
+
+
 class Step:
-    """Forward, backward, penalties, clipping, update.
+    """Forward, backward, penalties, clipping, update; then the network's own `constrain()`, if it has one.
 
     Args:
         classifier: is trained in place.
         optimizer: of its parameters.
         train: label smoothing, penalties and clipping.
         speed: precision and compilation.
+        class_weights: float32 [K], how much an example of each class counts in the loss; None: all the same.
     """
 
-    def __init__(self, classifier: Classifier, optimizer: Optimizer, train: TrainSpec, speed: Speed) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        optimizer: Optimizer,
+        train: TrainSpec,
+        speed: Speed,
+        class_weights: Tensor | None = None,
+    ) -> None:
         self._classifier, self._optimizer = classifier, optimizer
+        self._class_weights = class_weights
+        self._constrain = getattr(classifier.network, "constrain", None)
         self._smoothing = float(train.label_smoothing)
         self._l1, self._l2 = float(train.l1), float(train.l2)
         self._clip_norm = None if train.clip_norm is None else float(train.clip_norm)
@@ -41,13 +62,15 @@ class Step:
         self._classifier.train()
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self._bf16):
             logits = self._network(len(images))(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
+        loss = F.cross_entropy(logits.float(), labels, weight=self._class_weights, label_smoothing=self._smoothing)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch
         add_penalties(self._weights, l1=self._l1, l2=self._l2)
         if self._clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._classifier.parameters(), self._clip_norm)
         self._optimizer.step()
+        if self._constrain is not None:
+            self._constrain()
         return loss.detach(), logits.detach()
 
     def _network(self, batch: int) -> Callable[[Tensor], Tensor]:

@@ -17,6 +17,7 @@ from raytune_app.data.arrays import Arrays, Training
 from raytune_app.data.folds import fold_count
 from raytune_app.errors import RaytuneError
 from raytune_app.spec.grammar import Experiment
+from raytune_app.training.examples import encoded
 from raytune_app.training.run import Run
 from raytune_app.training.speed import Precision, Speed, SpeedChoice
 from raytune_app.training.validation import BATCH as VALIDATION_BATCH
@@ -57,16 +58,18 @@ def choose_speed(
     Raises:
         InputError: the experiment cannot be trained at all.
     """
+    data = encoded(experiment.model, data)
     sample = _sample(data, int(experiment.train.batch_size), device)
-    speeds = list(_eager(device))
+    speeds = list(_eager(device, pictures=isinstance(data.train, Arrays)))
     kept = [speed for speed in speeds if speed.precision is precision]
     best_of = _race(experiment, sample, device, kept or speeds)
-    rows = [{"speed": speed.to_dict(), "images_per_s": round(rate, 1)} for speed, rate in best_of.items()]
+    rows = [{"speed": speed.to_dict(), "examples_per_s": round(rate, 1)} for speed, rate in best_of.items()]
     chosen = _fastest(best_of)
     images = trainings * experiment.train.epochs * len(data.train)
-    if _can_compile(device) and images / best_of[chosen] > _WORTH_TRYING * _COMPILE_S:
+    is_long = images / best_of[chosen] > _WORTH_TRYING * _COMPILE_S
+    if is_long and isinstance(data.train, Arrays) and _can_compile(device):  # each batch of texts has another shape
         rows.append(row := _compiled(experiment, sample, device, replace(chosen, compiled=True)))
-        if rate := row["images_per_s"]:
+        if rate := row["examples_per_s"]:
             saved_s = images / best_of[chosen] - images / rate
             chosen = replace(chosen, compiled=True) if saved_s > 1.5 * row["compile_s"] else chosen
     return SpeedChoice(chosen, rows)
@@ -80,17 +83,18 @@ def peak_gpu_mb(experiment: Experiment, data: Training, device: torch.device, sp
     gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
+    data = encoded(experiment.model, data)  # before the sample is taken, whose vocabulary would be far smaller
     sample = _sample(data, int(experiment.train.batch_size), device, validation=VALIDATION_BATCH)
     run = Run(experiment, sample, seed=0, device=device, speed=speed)
     run.train_epoch()
     more = fold_count(experiment, data) - 1 if experiment.folds else 0
     held = torch.cuda.max_memory_reserved(device) + more * torch.cuda.memory_allocated(device)
-    return float(held + data.train.images.nbytes + data.validation.images.nbytes) / 2**20
+    return float(held + data.train.nbytes + data.validation.nbytes) / 2**20
 
 
-def _eager(device: torch.device) -> Iterable[Speed]:
+def _eager(device: torch.device, *, pictures: bool) -> Iterable[Speed]:
     for precision in (Precision.FP32, Precision.BF16) if _has_bf16(device) else (Precision.FP32,):
-        for channels_last in (False, True):
+        for channels_last in (False, True) if pictures else (False,):
             yield Speed(precision, channels_last)
 
 
@@ -110,10 +114,7 @@ def _can_compile(device: torch.device) -> bool:
 
 def _sample(data: Training, batch: int, device: torch.device, validation: int = 1) -> Training:
     batches = _BATCHES if device.type == "cuda" else min(_BATCHES, max(1, _PICTURES // batch))
-    count = min(len(data.train), batches * batch) // batch * batch
-    train = Arrays(data.train.images[:count], data.train.labels[:count])
-    held_out = Arrays(data.validation.images[:validation], data.validation.labels[:validation])
-    return replace(data, train=train, validation=held_out)
+    return data.head(min(len(data.train), batches * batch) // batch * batch, validation)
 
 
 def _race(experiment: Experiment, data: Training, device: torch.device, speeds: list[Speed]) -> dict[Speed, float]:
@@ -124,7 +125,7 @@ def _race(experiment: Experiment, data: Training, device: torch.device, speeds: 
     best = dict.fromkeys(speeds, 0.0)
     for number in range(_ROUNDS):
         for speed, run in runs.items():
-            best[speed] = max(best[speed], run.train_epoch().images_per_s)
+            best[speed] = max(best[speed], run.train_epoch().examples_per_s)
         if number > 0:
             runs = {speed: run for speed, run in runs.items() if _HOPELESS * best[speed] > max(best.values())}
     return best
@@ -138,14 +139,14 @@ def _fastest(rates: dict[Speed, float]) -> Speed:
 
 
 def _compiled(experiment: Experiment, data: Training, device: torch.device, speed: Speed) -> dict[str, Any]:
-    """A row of measurements; where compilation fails, `images_per_s` is 0 and `error` says why."""
+    """A row of measurements; where compilation fails, `examples_per_s` is 0 and `error` says why."""
     started = time.perf_counter()
-    row: dict[str, Any] = {"speed": speed.to_dict(), "images_per_s": 0.0, "compile_s": 0.0}
+    row: dict[str, Any] = {"speed": speed.to_dict(), "examples_per_s": 0.0, "compile_s": 0.0}
     try:
         run = Run(experiment, data, seed=0, device=device, speed=speed)
         run.train_epoch()
         row["compile_s"] = round(time.perf_counter() - started, 2)
-        row["images_per_s"] = round(max(run.train_epoch().images_per_s for _ in range(_ROUNDS)), 1)
+        row["examples_per_s"] = round(max(run.train_epoch().examples_per_s for _ in range(_ROUNDS)), 1)
     except RaytuneError:
         raise
     except Exception as error:  # noqa: BLE001  # any compiler may fail in any way; eager training goes on without it

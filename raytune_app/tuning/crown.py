@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytune_app.data.arrays import Arrays, Training
+from raytune_app.data.arrays import Examples, Training
 from raytune_app.data.catalog import load_test
-from raytune_app.models.classifier import Classifier
+from raytune_app.models.catalog import Classifier
 from raytune_app.spec import Experiment, resolve
 from raytune_app.training.calibration import calibration_error
 from raytune_app.training.comparison import mcnemar
 from raytune_app.training.metrics import confusion, report_scores
-from raytune_app.training.predict import predict
+from raytune_app.training.predict import answers
 from raytune_app.training.run import build_classifier, weights_of
 from raytune_app.tuning.checkpoint import read_state
 from raytune_app.tuning.folder import StudyFolder
@@ -65,16 +65,16 @@ def crown(
 
 
 def _answers(
-    folder: StudyFolder, experiment: Experiment, trial: Winner, data: Training, test: Arrays
+    folder: StudyFolder, experiment: Experiment, trial: Winner, data: Training, test: Examples
 ) -> tuple[Classifier, NDArray[np.float32]]:
     """The network at the trial's checkpoint, and its probabilities [N, K] for the test part."""
     classifier = build_classifier(resolve(experiment, trial.config), data)
     state = read_state(folder.storage, folder.paths / trial.checkpoint)
     classifier.load_state_dict(weights_of(state.tensors))
-    return classifier, predict(classifier, test.images, device=torch.device("cpu"))
+    return classifier, answers(classifier, test, device=torch.device("cpu"))
 
 
-def _comparison(ours: NDArray[np.int64], others: NDArray[np.int64], test: Arrays) -> dict[str, Any]:
+def _comparison(ours: NDArray[np.int64], others: NDArray[np.int64], test: Examples) -> dict[str, Any]:
     """The defaults' accuracy, and McNemar's test of whether the winner is really better."""
     right, others_right = ours == test.labels, others == test.labels
     return {"name": "the defaults", "accuracy": float(others_right.mean()), **asdict(mcnemar(right, others_right))}

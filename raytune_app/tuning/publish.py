@@ -9,11 +9,11 @@ import torch
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
 
-from raytune_app.data.arrays import Training
+from raytune_app.data.arrays import Arrays, Training
 from raytune_app.registry import Draft, Registry
 from raytune_app.spec.grammar import RegisterSpec
-from raytune_app.training.predict import predict
-from raytune_app.training.run import signature_of
+from raytune_app.training.examples import signature_of
+from raytune_app.training.predict import answers
 from raytune_app.tuning.crown import Champion
 from raytune_app.tuning.folder import StudyFolder
 
@@ -47,7 +47,7 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
     return {
         "network": experiment.to_dict()["model"],
         "signature": signature_of(experiment, data).to_dict(),
-        "inputs": list(data.train.images.shape[1:]),
+        **({"inputs": list(data.train.images.shape[1:])} if isinstance(data.train, Arrays) else {}),
         "labels": list(data.classes),
         "parameters": winner.parameters,
         "golden_tolerance": GOLDEN_TOLERANCE,
@@ -64,10 +64,12 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
 
 
 def _golden(champion: Champion, data: Training) -> bytes:
-    """Real pictures of the validation part with the probabilities that a faithful server gives for them."""
-    inputs = np.ascontiguousarray(data.validation.images[:GOLDEN_SAMPLES])
-    probabilities = predict(champion.classifier, inputs, device=torch.device("cpu"))
-    return save_arrays({"inputs": inputs, "probabilities": probabilities})
+    """Real examples of the validation part with the probabilities that a faithful server gives for them."""
+    samples = data.validation.take(np.arange(min(GOLDEN_SAMPLES, len(data.validation))))
+    probabilities = answers(champion.classifier, samples, device=torch.device("cpu"))
+    if isinstance(samples, Arrays):
+        return save_arrays({"inputs": samples.images, "probabilities": probabilities})
+    return save_arrays({"utf8": samples.utf8, "offsets": samples.offsets, "probabilities": probabilities})
 
 
 def _card(folder: StudyFolder, champion: Champion, target: RegisterSpec) -> str:
@@ -77,12 +79,17 @@ def _card(folder: StudyFolder, champion: Champion, target: RegisterSpec) -> str:
         f"| {row['label']} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} | {row['support']} |"
         for row in test["per_class"]
     )
+    takes = (
+        "Takes raw text in UTF-8; its tokenizer is part of the model."
+        if experiment.data.is_text
+        else "Takes raw pixels 0 to 255; normalisation is part of the model."
+    )
     return f"""# {target.model}
 
 Network `{experiment.model.name}`, {winner.parameters:,} parameters, trained on `{experiment.data.name}` by study
 `{folder.study}`, trial {winner.trial}, epoch {winner.epoch}.
 
-Takes raw pixels 0 to 255; normalisation is part of the model. Answers one of {len(test["labels"])} labels.
+{takes} Answers one of {len(test["labels"])} labels.
 
 Sealed test part, n = {test["n"]}: accuracy {test["accuracy"]:.4f} (95 % interval {test["accuracy_low"]:.4f} to
 {test["accuracy_high"]:.4f}), macro F1 {test["macro_f1"]:.4f}. Validation {experiment.objective.metric}:

@@ -18,6 +18,7 @@ from raytune_app.errors import DataError, InputError, RaytuneError, StudyError
 from raytune_app.spec import Experiment, parse, resolve
 from raytune_app.spec.reading import merge
 from raytune_app.storage import Storage
+from raytune_app.training.examples import encode_once
 from raytune_app.training.run import build_classifier, check_batch
 from raytune_app.training.speed import Speed
 from raytune_app.training.user_code import check_user_training
@@ -156,9 +157,9 @@ def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training,
     if experiment.trial is not None:
         check_user_training(experiment.trial, code_paths, needs_seed=experiment.confirm is not None)
         return load_training(experiment.data, experiment.seed), resources
-    data = load_training(experiment.data, experiment.seed)
+    data = encode_once(experiment, load_training(experiment.data, experiment.seed))
     for variant in _extremes(experiment):
-        build_classifier(variant, data)
+        build_classifier(variant, data, seed=0)
         check_batch(variant, data)
     if experiment.folds is not None:
         make_folds(experiment, data)
@@ -274,11 +275,13 @@ def _extremes(experiment: Experiment) -> Iterator[Experiment]:
 
 
 def _with_absolute_path(experiment: Experiment) -> Experiment:
-    """A study must find its data again from any folder."""
-    if experiment.data.path is None:
-        return experiment
-    path = str(Path(experiment.data.path).expanduser().absolute())
-    return parse(merge(experiment.to_dict(), {"data.path": path}))
+    """A study must find its files again from any folder."""
+    named = {f"data.{name}": getattr(experiment.data, name) for name in ("path", "validation_path", "test_path")}
+    named["model.vectors"] = getattr(experiment.model, "vectors", None)
+    absolute = {
+        name: str(Path(path).expanduser().absolute()) for name, path in named.items() if path and "://" not in path
+    }
+    return parse(merge(experiment.to_dict(), absolute)) if absolute else experiment
 
 
 def _why(view: StudyView) -> str:

@@ -42,7 +42,7 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "nothing"], "no study"),
         (["promote", "nothing@1"], "no model"),
         (["serve", "nothing"], "no model"),
-        (["predict", "nothing", "x.png"], "x.png does not exist"),
+        (["predict", "nothing", "x.png"], "no model"),
     ],
 )
 def test_bad_input_is_one_line_a_remedy_and_exit_code_2(

@@ -12,17 +12,23 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from raytune_app.data.arrays import Arrays
+from raytune_app.data.arrays import Arrays, Examples
 from raytune_app.data.catalog import load_test
 from raytune_app.spec.grammar import DataSpec
 
 Bytes = NDArray[np.uint8]
 
 
+def pictures(examples: Examples) -> Arrays:
+    """The same, which are known to be pictures."""
+    assert isinstance(examples, Arrays)
+    return examples
+
+
 @pytest.fixture(scope="session")
 def digits() -> Arrays:
     """The 10,000 test pictures of MNIST."""
-    return load_test(DataSpec(name="mnist"))
+    return pictures(load_test(DataSpec(name="mnist")))
 
 
 @pytest.fixture(scope="session")

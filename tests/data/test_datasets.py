@@ -25,7 +25,7 @@ def no_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_embedded_mnist_is_the_original_and_split_as_asked(digits: Arrays) -> None:
     data = load_training(DataSpec(name="mnist", validation=0.1), seed=0)
     assert (len(data.train), len(data.validation), len(digits)) == (54_000, 6_000, 10_000)
-    assert data.train.images.shape[1:] == (1, 28, 28)
+    assert data.pictures[0].images.shape[1:] == (1, 28, 28)
     assert data.classes == tuple("0123456789")
     assert data.mean == pytest.approx((0.1307,), abs=2e-4)
     assert data.std == pytest.approx((0.3081,), abs=2e-4)
@@ -33,7 +33,7 @@ def test_embedded_mnist_is_the_original_and_split_as_asked(digits: Arrays) -> No
 
 def test_training_and_test_pictures_do_not_overlap(digits: Arrays) -> None:
     data = load_training(DataSpec(name="mnist"), seed=0)
-    seen = {picture.tobytes() for part in (data.train, data.validation) for picture in part.images}
+    seen = {picture.tobytes() for part in data.pictures for picture in part.images}
     assert not any(picture.tobytes() in seen for picture in digits.images)
 
 
@@ -41,8 +41,8 @@ def test_train_limit_keeps_the_fingerprint_and_the_seed_decides(idx_folder: Path
     spec = DataSpec(name="mnist", path=str(idx_folder), train_limit=200, validation=0.25)
     one, again, other = (load_training(spec, seed) for seed in (0, 0, 1))
     assert (len(one.train), len(one.validation)) == (150, 50)
-    assert np.array_equal(one.train.images, again.train.images)
-    assert not np.array_equal(one.train.images, other.train.images)
+    assert np.array_equal(one.pictures[0].images, again.pictures[0].images)
+    assert not np.array_equal(one.pictures[0].images, other.pictures[0].images)
     assert one.fingerprint == other.fingerprint
 
 

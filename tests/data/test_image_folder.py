@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raytune_app.data.arrays import Arrays
 from raytune_app.data.catalog import load_test, load_training
 from raytune_app.errors import DataError
 from raytune_app.spec.grammar import DataSpec
@@ -18,12 +19,18 @@ def spec(folder: Path, size: int = 28) -> DataSpec:
     return DataSpec(name="image_folder", path=str(folder), image_size=size, validation=0.25)
 
 
+def sealed_part(folder: Path) -> Arrays:
+    examples = load_test(spec(folder))
+    assert isinstance(examples, Arrays)
+    return examples
+
+
 def test_pixels_and_labels_are_those_of_the_files(picture_folder: Path) -> None:
     data = load_training(spec(picture_folder), 0)
     assert data.classes == ("3", "5", "8")
     files = sorted((picture_folder / "train").glob("*/*.png"))
     stored = {(np.asarray(Image.open(file)).tobytes(), int(file.parent.name)) for file in files}
-    parts = [data.train, data.validation, load_test(spec(picture_folder))]
+    parts = [*data.pictures, sealed_part(picture_folder)]
     found = {
         (image.tobytes(), int(data.classes[label]))
         for part in parts
@@ -34,19 +41,19 @@ def test_pixels_and_labels_are_those_of_the_files(picture_folder: Path) -> None:
 
 
 def test_the_sealed_part_does_not_depend_on_the_seed(picture_folder: Path) -> None:
-    sealed = {image.tobytes() for image in load_test(spec(picture_folder)).images}
+    sealed = {image.tobytes() for image in sealed_part(picture_folder).images}
     assert 3 <= len(sealed) <= 12, "about a tenth of sixty, and one of each class at least"
     for seed in range(3):
         data = load_training(spec(picture_folder), seed)
-        assert not sealed & {image.tobytes() for part in (data.train, data.validation) for image in part.images}
+        assert not sealed & {image.tobytes() for part in data.pictures for image in part.images}
 
 
 def test_adding_a_picture_moves_no_other_across_the_seal(picture_folder: Path) -> None:
-    before = {image.tobytes() for image in load_test(spec(picture_folder)).images}
+    before = {image.tobytes() for image in sealed_part(picture_folder).images}
     for index in range(5):
         Image.new("L", (28, 28), 40 * index).save(picture_folder / "train" / "8" / f"new-{index}.png")
     after = load_training(spec(picture_folder), 0)
-    seen = {image.tobytes() for part in (after.train, after.validation) for image in part.images}
+    seen = {image.tobytes() for part in after.pictures for image in part.images}
     assert not seen & before
 
 
@@ -67,7 +74,7 @@ def test_the_first_file_decides_between_grey_and_colour(picture_folder: Path) ->
     first = picture_folder / "train" / "3" / "00.png"
     Image.open(first).convert("RGB").save(first)
     data = load_training(spec(picture_folder), 0)
-    assert data.train.images.shape[1] == 3
+    assert data.pictures[0].images.shape[1] == 3
     assert len(data.mean) == 3
 
 
@@ -77,8 +84,8 @@ def test_other_sizes_are_scaled_and_cropped_at_the_centre(picture_folder: Path) 
     for file in (picture_folder / "train" / "3").iterdir():
         Image.fromarray(wide).save(file)
     data = load_training(spec(picture_folder, 20), 0)
-    assert data.train.images.shape[1:] == (1, 20, 20)
-    assert np.all(data.train.images[data.train.labels == 0][:, :, 2:-2, 2:-2] == 200)
+    assert data.pictures[0].images.shape[1:] == (1, 20, 20)
+    assert np.all(data.pictures[0].images[data.train.labels == 0][:, :, 2:-2, 2:-2] == 200)
 
 
 def _png_header(width: int, height: int) -> bytes:

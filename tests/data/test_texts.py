@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raytune_app.data.texts import Texts, TextTable, fingerprint, folded, leaked, without_duplicates, without_leakage
+from raytune_app.data.arrays import fingerprint
+from raytune_app.data.texts import Texts, TextTable, folded, leaked, without_duplicates, without_leakage
 from raytune_app.errors import DataError
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from raytune_app.data.arrays import Arrays
 from raytune_app.data.catalog import load_test
 from raytune_app.deployment import check_port
 from raytune_app.endpoint import Endpoint
@@ -51,7 +52,9 @@ def study(storage: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def digit(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("pictures") / "seven.png"
-    Image.fromarray(load_test(DataSpec(name="mnist")).images[0, 0]).save(file)
+    test = load_test(DataSpec(name="mnist"))
+    assert isinstance(test, Arrays)
+    Image.fromarray(test.images[0, 0]).save(file)
     return str(file)
 
 

@@ -1,5 +1,6 @@
 """The endpoint as real processes: from a registered version to answers over HTTP, and nothing left afterwards."""
 
+import json
 import socket
 import struct
 import threading
@@ -64,7 +65,27 @@ def test_an_evaluation_counts_every_picture_once(deployment: Deployment, registr
     assert (evaluation.n, evaluation.version) == (640, "1")
     assert evaluation.accuracy == 15 / 16
     assert 0 < evaluation.p50_ms <= evaluation.p99_ms
-    assert evaluation.images_per_s > 0
+    assert evaluation.examples_per_s > 0
+
+
+def test_binary_tensors_the_index_and_the_page_pass_through_the_proxy(
+    deployment: Deployment, registry: Registry
+) -> None:
+    golden = load(registry.find("mnist@1").read()["golden.safetensors"])
+    octets = golden["inputs"].tobytes()
+    parameters = {"binary_data_size": len(octets)}
+    tensor = {"name": "x", "shape": [16, 1, 28, 28], "datatype": "UINT8", "parameters": parameters}
+    outputs = [{"name": "probabilities", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
+    length = "inference-header-content-length"
+    with httpx.Client(base_url=deployment.url) as client:
+        answer = client.post("/v2/models/mnist/infer", content=head + octets, headers={length: str(len(head))})
+        index = client.post("/v2/repository/index").json()
+        page = client.get("/")
+    assert answer.content[int(answer.headers[length]) :] == golden["probabilities"].tobytes()
+    assert index == [{"name": "mnist", "version": "1", "state": "READY"}]
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    assert page.text.startswith("<!doctype html>")
 
 
 def wide_png() -> bytes:

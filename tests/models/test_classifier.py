@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as reference
 
-from raytune_app.models.classifier import Classifier, fit
-from raytune_app.models.signature import Signature
+from raytune_app.models.picture_classifier import PictureClassifier, fit
+from raytune_app.models.signature import PictureSignature, signature_from_dict
 
-SIGNATURE = Signature(3, 8, ("a", "b"), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+SIGNATURE = PictureSignature(3, 8, ("a", "b"), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
 
 
 class Keep(nn.Module):
@@ -25,7 +25,7 @@ def pixels(height: int, width: int) -> Tensor:
 
 
 def test_a_signature_survives_json() -> None:
-    assert Signature.from_dict(json.loads(json.dumps(SIGNATURE.to_dict()))) == SIGNATURE
+    assert signature_from_dict(json.loads(json.dumps(SIGNATURE.to_dict()))) == SIGNATURE
 
 
 @pytest.mark.parametrize("size", [4, 7, 8, 9, 28])
@@ -44,12 +44,12 @@ def test_an_odd_pixel_goes_right_and_down() -> None:
 
 
 def test_the_network_sees_normalised_pictures_whatever_the_type() -> None:
-    classifier, raw = Classifier(Keep(), SIGNATURE), pixels(8, 8)
+    classifier, raw = PictureClassifier(Keep(), SIGNATURE), pixels(8, 8)
     expected = reference.normalize(raw / 255, list(SIGNATURE.mean), list(SIGNATURE.std))
     assert torch.allclose(classifier(raw), expected, atol=1e-5)
     assert torch.equal(classifier(raw), classifier(raw.float()))
 
 
 def test_the_state_is_the_networks_alone() -> None:
-    classifier = Classifier(nn.Linear(2, 2), SIGNATURE)
+    classifier = PictureClassifier(nn.Linear(2, 2), SIGNATURE)
     assert list(classifier.state_dict()) == ["network.weight", "network.bias"]

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from raytune_app.errors import InputError
 from raytune_app.models.catalog import build, parameter_count
 from raytune_app.models.conv_net import ConvNet
-from raytune_app.models.signature import Signature
+from raytune_app.models.signature import PictureSignature
 from raytune_app.models.tutorial_cnn import TutorialCnn
 from raytune_app.spec.grammar import ConvNetSpec, CustomModelSpec, TutorialCnnSpec
 
 TUTORIAL = TutorialCnnSpec(name="tutorial_cnn")
 
 
-def signature(size: int = 28, channels: int = 1) -> Signature:
-    return Signature(channels, size, tuple("0123456789"), (0.13,) * channels, (0.31,) * channels)
+def signature(size: int = 28, channels: int = 1) -> PictureSignature:
+    return PictureSignature(channels, size, tuple("0123456789"), (0.13,) * channels, (0.31,) * channels)
 
 
 def conv_net(**settings: Any) -> ConvNetSpec:

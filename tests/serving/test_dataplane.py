@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from raytune_app.errors import InputError, MediaError, NotFoundError, NotReadyError, TooLargeError
-from serving.dataplane import OCTETS, DataPlane
+from serving.dataplane import DataPlane
+from serving.inputs import OCTETS
+from serving.pictures import Pictures
 
 SHAPE = (1, 4, 4)
 
@@ -19,9 +21,9 @@ class Brightness:
     """A model that says how bright a picture is; its version shows in nothing but its name."""
 
     name = "light"
-    shape = SHAPE
+    inputs = Pictures(SHAPE)
     labels = ("dark", "bright")
-    picture_s = 0.0
+    example_s = 0.0
 
     def __init__(self, version: int = 1, name: str = "light") -> None:
         self.version = version
@@ -105,7 +107,7 @@ def test_infer_answers_every_picture_of_a_batch(plane: DataPlane) -> None:
     data = [0] * 16 + [255] * 16 + [0] * 16
     tensor = {"name": "pixels", "shape": [3, *SHAPE], "datatype": "UINT8", "data": data}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "label"}]}).encode()
-    answer = json.loads(asyncio.run(plane.infer("light", None, body)))
+    answer = json.loads(asyncio.run(plane.infer("light", None, body)).body)
     assert answer["outputs"][0]["data"] == ["dark", "bright", "dark"]
 
 

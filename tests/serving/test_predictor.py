@@ -11,9 +11,12 @@ from safetensors.numpy import load, save
 
 from raytune_app.errors import CorruptModelError, NotFoundError
 from raytune_app.registry import Draft, Registry
+from serving.pictures import Pictures
 from serving.predictor import CHUNK, Predictor
+from serving.texts import Texts
 
 MakeDraft = Callable[..., Draft]
+Golden = dict[str, np.ndarray]
 
 
 def loaded(registry: Registry, draft: Draft) -> Predictor:
@@ -29,7 +32,8 @@ def test_a_loaded_model_gives_the_recorded_probabilities_to_the_bit(
     golden = load(draft.golden)
     assert predictor.predict(golden["inputs"]).tobytes() == golden["probabilities"].tobytes()
     assert (predictor.name, predictor.version, predictor.shape) == ("mnist", 1, (channels, size, size))
-    assert predictor.picture_s > 0
+    assert predictor.inputs == Pictures(predictor.shape)
+    assert predictor.example_s > 0
 
 
 def test_large_batches_come_back_whole_and_in_order(registry: Registry, make_draft: MakeDraft) -> None:
@@ -110,3 +114,72 @@ def test_golden_samples_that_would_prove_nothing_are_refused(
         golden["probabilities"] = np.ascontiguousarray(golden["probabilities"][:, :9])
     with pytest.raises(CorruptModelError, match="cannot be rebuilt: golden"):
         loaded(registry, replace(draft, golden=save(golden), model=model))
+
+
+def golden_texts(golden: Golden) -> list[str]:
+    pieces = np.split(golden["utf8"], golden["offsets"][1:-1])
+    return [piece.tobytes().decode() for piece in pieces]
+
+
+def test_a_loaded_model_of_texts_gives_the_recorded_probabilities_to_the_bit(
+    registry: Registry, make_text_draft: MakeDraft
+) -> None:
+    draft = make_text_draft()
+    predictor, golden = loaded(registry, draft), load(draft.golden)
+    texts = golden_texts(golden)
+    assert len(set(texts)) == len(texts) >= 5
+    assert predictor.predict(texts).tobytes() == golden["probabilities"].tobytes()
+    assert (predictor.inputs, predictor.labels) == (Texts(), ("bad", "good"))
+    assert predictor.example_s > 0
+
+
+def test_two_models_of_texts_with_other_weights_answer_otherwise(
+    registry: Registry, make_text_draft: MakeDraft
+) -> None:
+    one, other = loaded(registry, make_text_draft(0)), loaded(registry, make_text_draft(1))
+    assert not np.allclose(one.predict(["a funny film"]), other.predict(["a funny film"]))
+
+
+NOTHING: Golden = {
+    "utf8": np.zeros(0, np.uint8),
+    "offsets": np.zeros(1, np.int64),
+    "probabilities": np.zeros((0, 2), np.float32),
+}
+
+FAULTS: dict[str, Callable[[Golden], Golden]] = {
+    "no texts": lambda _: NOTHING,
+    "no utf8": lambda _: {"utf8": NOTHING["utf8"]},
+    "no offsets": lambda _: {"offsets": NOTHING["offsets"][:0]},
+    "offsets of another type": lambda golden: {"offsets": golden["offsets"].astype(np.int32)},
+    "offsets that go back": lambda golden: {"offsets": golden["offsets"][[0, 2, 1, 3, 4, 5]]},
+    "offsets that begin later": lambda golden: {"offsets": np.maximum(golden["offsets"], 1)},
+    "bytes after the last text": lambda golden: {"utf8": np.append(golden["utf8"], np.uint8(65))},
+    "bytes that are not UTF-8": lambda golden: {"utf8": golden["utf8"] | 0x80},
+    "probabilities of fewer classes": lambda golden: {"probabilities": golden["probabilities"][:, :1].copy()},
+    "probabilities of fewer texts": lambda golden: {"probabilities": golden["probabilities"][1:]},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_golden_texts_that_would_prove_nothing_are_refused(
+    registry: Registry, make_text_draft: MakeDraft, fault: str
+) -> None:
+    draft = make_text_draft()
+    golden = load(draft.golden)
+    with pytest.raises(CorruptModelError, match="cannot be rebuilt: "):
+        loaded(registry, replace(draft, golden=save({**golden, **FAULTS[fault](golden)})))
+
+
+def test_a_damaged_tokenizer_is_refused(registry: Registry, make_text_draft: MakeDraft) -> None:
+    draft = make_text_draft()
+    model = json.loads(json.dumps(draft.model))
+    model["signature"]["tokenizer"]["vocabulary"][1] = model["signature"]["tokenizer"]["vocabulary"][0]
+    with pytest.raises(CorruptModelError, match="cannot be rebuilt: the stored tokenizer"):
+        loaded(registry, replace(draft, model=model))
+
+
+def test_a_model_of_texts_that_answers_otherwise_than_recorded_is_refused(
+    registry: Registry, make_text_draft: MakeDraft
+) -> None:
+    with pytest.raises(CorruptModelError, match="differ from the recorded ones"):
+        loaded(registry, replace(make_text_draft(0), golden=make_text_draft(1).golden))

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from raytune_app.errors import InputError, RaytuneError, TooLargeError
-from serving.protocol import MAX_IMAGES, Output, classify_answer, infer_answer, model_metadata, read_infer, read_raw
+from serving.binary import read_strings, write_strings
+from serving.pictures import MAX_PICTURES, Pictures, read_raw
+from serving.protocol import Output, classify_answer, classify_answers, infer_answer, model_metadata, read_infer
 
 SHAPE = (1, 2, 3)
+PICTURES = Pictures(SHAPE)
 PIXELS = [0, 1, 2, 127, 254, 255]
 
 
@@ -21,34 +25,34 @@ def request(**changes: Any) -> dict[str, Any]:
 
 
 def read(content: object) -> Any:
-    return read_infer(json.dumps(content).encode(), SHAPE)
+    return read_infer(json.dumps(content).encode(), None, PICTURES)
 
 
 def test_flat_and_nested_data_mean_the_same() -> None:
     nested = [[[[0, 1, 2], [127, 254, 255]]]]
     flat, deep = read(request()), read(request(data=nested))
-    assert (flat.pixels == deep.pixels).all()
-    assert flat.pixels.shape == (1, *SHAPE)
-    assert flat.pixels.ravel().tolist() == PIXELS
+    assert (flat.batch == deep.batch).all()
+    assert flat.batch.shape == (1, *SHAPE)
+    assert flat.batch.ravel().tolist() == PIXELS
 
 
 @pytest.mark.parametrize(
     "datatype", ["UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64"]
 )
 def test_whole_numbers_are_the_same_pixels_in_every_datatype(datatype: str) -> None:
-    pixels = read(request(datatype=datatype, data=[float(value) for value in PIXELS])).pixels
+    pixels = read(request(datatype=datatype, data=[float(value) for value in PIXELS])).batch
     assert pixels.dtype == np.uint8
     assert pixels.ravel().tolist() == PIXELS
 
 
 def test_fractions_stay_fractions() -> None:
-    pixels = read(request(datatype="FP32", data=[0.5] * 6)).pixels
+    pixels = read(request(datatype="FP32", data=[0.5] * 6)).batch
     assert pixels.dtype == np.float32
     assert (pixels == 0.5).all()
 
 
 def test_several_pictures_keep_their_order() -> None:
-    pixels = read(request(shape=[3, *SHAPE], data=list(range(18)))).pixels
+    pixels = read(request(shape=[3, *SHAPE], data=list(range(18)))).batch
     assert pixels.shape == (3, *SHAPE)
     assert pixels.ravel().tolist() == list(range(18))
 
@@ -106,12 +110,12 @@ def test_what_is_not_the_protocol_is_refused(content: object) -> None:
 )
 def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(InputError):
-        read_infer(body, SHAPE)
+        read_infer(body, None, PICTURES)
 
 
 def test_too_many_pictures_are_refused_before_their_data_is_read() -> None:
-    with pytest.raises(TooLargeError, match=f"{MAX_IMAGES + 1:,} pictures"):
-        read(request(shape=[MAX_IMAGES + 1, *SHAPE], data=[]))
+    with pytest.raises(TooLargeError, match=f"{MAX_PICTURES + 1:,} pictures"):
+        read(request(shape=[MAX_PICTURES + 1, *SHAPE], data=[]))
 
 
 def test_the_id_is_kept_and_a_wrong_one_refused() -> None:
@@ -140,7 +144,7 @@ def test_unknown_outputs_are_refused_with_those_there_are(outputs: Any) -> None:
 
 
 def answer(content: dict[str, Any], probabilities: np.ndarray) -> dict[str, Any]:
-    answered: dict[str, Any] = json.loads(infer_answer(read(content), "mnist", 3, ("no", "yes"), probabilities))
+    answered: dict[str, Any] = json.loads(infer_answer(read(content), "mnist", 3, ("no", "yes"), probabilities).body)
     return answered
 
 
@@ -188,7 +192,7 @@ def test_raw_pixels_are_exactly_one_picture() -> None:
 
 
 def test_metadata_says_what_the_model_takes() -> None:
-    metadata = model_metadata("mnist", 3, SHAPE, ("no", "yes"))
+    metadata = model_metadata("mnist", 3, PICTURES, ("no", "yes"))
     assert metadata["inputs"] == [{"name": "pixels", "datatype": "UINT8", "shape": [-1, 1, 2, 3]}]
     assert metadata["outputs"][0] == {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}
 
@@ -219,7 +223,7 @@ def test_no_json_breaks_the_reader(tensor: dict[str, Any], rest: dict[str, Any])
     except RaytuneError as error:
         status, remedy = error.http_status, error.remedy
     else:
-        status, remedy = 400, str(found.pixels.shape[1:] == SHAPE)
+        status, remedy = 400, str(found.batch.shape[1:] == SHAPE)
     assert status in (400, 413)
     assert remedy not in (None, "False")
 
@@ -227,4 +231,129 @@ def test_no_json_breaks_the_reader(tensor: dict[str, Any], rest: dict[str, Any])
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     with pytest.raises(InputError):
-        read_infer(body, SHAPE)
+        read_infer(body, None, PICTURES)
+
+
+# --- the binary extension ----------------------------------------------------------------------------------------
+
+
+def in_binary(values: np.ndarray, datatype: str, **changes: Any) -> tuple[bytes, int]:
+    """The body of a request whose tensor follows the JSON, and the JSON's length."""
+    octets = values.tobytes()
+    content = request(datatype=datatype, parameters={"binary_data_size": len(octets)}, **changes)
+    del content["inputs"][0]["data"]
+    head = json.dumps(content).encode()
+    return head + octets, len(head)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "kind"),
+    [
+        ("UINT8", "u1"),
+        ("UINT16", "<u2"),
+        ("UINT32", "<u4"),
+        ("UINT64", "<u8"),
+        ("INT16", "<i2"),
+        ("INT32", "<i4"),
+        ("INT64", "<i8"),
+        ("FP32", "<f4"),
+        ("FP64", "<f8"),
+    ],
+)
+def test_pixels_are_the_same_in_binary_as_in_json(datatype: str, kind: str) -> None:
+    pixels = read_infer(*in_binary(np.array(PIXELS, kind), datatype), PICTURES).batch
+    assert pixels.dtype == np.uint8
+    assert (pixels == read(request()).batch).all()
+
+
+def test_fractions_stay_fractions_in_binary() -> None:
+    pixels = read_infer(*in_binary(np.full(6, 0.5, "<f4"), "FP32"), PICTURES).batch
+    assert pixels.dtype == np.float32
+    assert (pixels == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "datatype", "told"),
+    [
+        (np.zeros(5, np.uint8), "UINT8", "has 5 bytes, its shape and datatype 6"),
+        (np.zeros(6, np.uint8), "FP32", "has 6 bytes, its shape and datatype 24"),
+        (np.full(6, 256, "<i2"), "INT16", "outside 0 to 255"),
+        (np.full(6, -1, "i1"), "INT8", "outside 0 to 255"),
+        (np.full(6, np.nan, "<f4"), "FP32", "outside 0 to 255"),
+        (np.full(6, np.inf, "<f8"), "FP64", "outside 0 to 255"),
+        (np.zeros(6, np.float16), "FP16", "datatype"),
+    ],
+)
+def test_wrong_binary_pixels_are_told_what_was_expected(values: np.ndarray, datatype: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_infer(*in_binary(values, datatype), PICTURES)
+
+
+def test_a_raw_request_is_one_picture_and_wants_a_binary_answer() -> None:
+    found = read_infer(bytes(PIXELS), 0, PICTURES)
+    assert found.batch.shape == (1, *SHAPE)
+    assert found.batch.ravel().tolist() == PIXELS
+    assert (found.outputs, found.binary) == (tuple(Output), frozenset(Output))
+
+
+@pytest.mark.parametrize("everywhere", [None, True, False])
+@pytest.mark.parametrize("own", [None, True, False])
+def test_an_outputs_own_word_on_being_binary_wins(everywhere: bool | None, own: bool | None) -> None:
+    content = request() | {"outputs": [{"name": "label"}]}
+    if own is not None:
+        content["outputs"][0]["parameters"] = {"binary_data": own}
+    if everywhere is not None:
+        content["parameters"] = {"binary_data_output": everywhere}
+    wanted = everywhere if own is None else own
+    assert (Output.LABEL in read(content).binary) == bool(wanted)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [{"parameters": {"binary_data_output": 1}}, {"outputs": [{"name": "label", "parameters": {"binary_data": "yes"}}]}],
+)
+def test_a_parameter_that_is_neither_true_nor_false_is_refused(rest: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="true or false"):
+        read(request() | rest)
+
+
+@given(arrays(np.float32, (3, 2), elements=st.floats(0, 1, width=32)))
+def test_a_binary_answer_says_the_same_as_json(probabilities: np.ndarray) -> None:
+    labels = ("no", "yes \N{SNOWMAN}")
+    binary = infer_answer(read(request() | {"parameters": {"binary_data_output": True}}), "m", 1, labels, probabilities)
+    plain = json.loads(infer_answer(read(request()), "m", 1, labels, probabilities).body)
+    head, rest = json.loads(binary.body[: binary.json_bytes]), binary.body[binary.json_bytes :]
+    sizes = [output["parameters"]["binary_data_size"] for output in head["outputs"]]
+    assert sum(sizes) == len(rest)
+    rows, index, names = (rest[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(3))
+    assert np.frombuffer(rows, "<f4").tobytes() == probabilities.tobytes()
+    assert np.frombuffer(index, "<i8").tolist() == plain["outputs"][1]["data"]
+    assert [each.decode() for each in read_strings(memoryview(names), 3)] == plain["outputs"][2]["data"]
+    assert [{**output, "data": None} for output in plain["outputs"]] == [
+        {"name": output["name"], "datatype": output["datatype"], "shape": output["shape"], "data": None}
+        for output in head["outputs"]
+    ]
+
+
+def test_only_the_outputs_that_are_wanted_in_binary_are_binary() -> None:
+    outputs = [{"name": "label", "parameters": {"binary_data": True}}, {"name": "index"}]
+    found = infer_answer(read(request() | {"outputs": outputs}), "m", 1, ("no", "yes"), np.array([[0, 1]], np.float32))
+    label, index = json.loads(found.body[: found.json_bytes])["outputs"]
+    assert label["parameters"] == {"binary_data_size": 7}
+    assert "data" not in label
+    assert index["data"] == [1]
+    assert found.body.endswith(b"}" + write_strings([b"yes"]))
+
+
+@given(st.lists(st.binary(max_size=20), max_size=8))
+def test_strings_survive_being_written_and_read(strings: list[bytes]) -> None:
+    assert read_strings(memoryview(write_strings(strings)), len(strings)) == strings
+
+
+def test_the_short_answer_to_a_list_has_the_answers_in_order() -> None:
+    rows = np.array([[0.75, 0.25], [0.25, 0.75]], np.float32)
+    content = json.loads(classify_answers("mood", 3, ("no", "yes"), rows))
+    assert {key: content[key] for key in ("model", "version")} == {"model": "mood", "version": "3"}
+    for row, answered in zip(rows, content["answers"], strict=True):
+        alone = json.loads(classify_answer("mood", 3, ("no", "yes"), row))
+        assert answered == {key: alone[key] for key in ("label", "index", "probabilities")}

@@ -86,3 +86,15 @@ def test_one_bad_model_does_not_take_down_a_good_one(
     assert replica.plane.versions() == {"good": 1}
     with pytest.raises(NotReadyError):
         replica.plane.model_ready("missing", None)
+
+
+def test_models_of_texts_and_of_pictures_answer_side_by_side(
+    replica: Replica, registry: Registry, make_text_draft: MakeDraft
+) -> None:
+    registry.register("mood", make_text_draft())
+    change(replica, mnist=1, mood=1)
+    datatypes = [replica.plane.model_metadata(name, None)["inputs"][0]["datatype"] for name in ("mnist", "mood")]
+    assert datatypes == ["UINT8", "BYTES"]
+    text = asyncio.run(replica.plane.classify("mood", None, "text/plain", b"a funny film"))
+    picture = asyncio.run(replica.plane.classify("mnist", None, "application/octet-stream", bytes(784)))
+    assert (b'"good"' in text, b'"class 9"' in picture) == (True, True)

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_app.errors import CorruptModelError
+from serving.binary import write_strings
 from serving.dataplane import DataPlane
+from serving.pictures import Pictures
 from serving.rest import Rest
+from serving.texts import Texts
 
 LIMIT = 1000
 RAW = {"content-type": "application/octet-stream"}
@@ -24,9 +27,9 @@ class Constant:
 
     name = "four"
     version = 3
-    shape = (1, 2, 2)
+    inputs = Pictures((1, 2, 2))
     labels = ("no", "yes")
-    picture_s = 0.0
+    example_s = 0.0
     fails: Exception | None = None
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -35,9 +38,24 @@ class Constant:
         return np.tile(np.array([0.25, 0.75], np.float32), (len(images), 1))
 
 
+class Letters:
+    """A model of texts that calls a text long or short."""
+
+    name = "letters"
+    version = 1
+    inputs = Texts()
+    labels = ("short", "long")
+    example_s = 0.0
+
+    def predict(self, texts: list[str]) -> np.ndarray:
+        long = np.array([len(text) > 3 for text in texts], np.float32)
+        return np.stack([1 - long, long], axis=1)
+
+
 def ask(method: str, path: str, model: Constant | None = None, **request: Any) -> httpx.Response:
     plane = DataPlane()
     plane.serve(model or Constant())
+    plane.serve(Letters())
 
     async def run() -> httpx.Response:
         transport = httpx.ASGITransport(Rest(plane, max_body_bytes=LIMIT))
@@ -82,7 +100,7 @@ def test_both_ways_to_ask_answer(prefix: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/v2/nothing", 404),
         ("GET", "/v2/models", 404),
         ("GET", "/v2/models/", 404),
@@ -170,6 +188,65 @@ def test_expected_errors_keep_their_own_status() -> None:
     assert (answer.status_code, answer.json()) == (500, {"error": "damaged; restore it"})
 
 
+TEXT = {"content-type": "text/plain; charset=utf-8"}
+LENGTH = "inference-header-content-length"
+
+
+def test_a_text_and_a_list_of_texts_are_classified() -> None:
+    assert ask("POST", "/v2/models/letters/classify", content="łódź", headers=TEXT).json()["label"] == "long"
+    assert ask("POST", "/v2/models/letters/classify", json="ab").json()["label"] == "short"
+    answers = ask("POST", "/v2/models/letters/classify", json=["ab", "abcd"]).json()["answers"]
+    assert [answer["label"] for answer in answers] == ["short", "long"]
+
+
+@pytest.mark.parametrize(
+    ("content", "media", "status"),
+    [
+        (b"a", "text/plain; charset=latin-1", 415),
+        (b"a", "text/html", 415),
+        (b"\xff", "text/plain", 400),
+        (b"", "text/plain", 400),
+        (rb'"\ud800"', "application/json", 400),
+        (b"a" * (LIMIT + 1), "text/plain", 413),
+    ],
+)
+def test_a_wrong_text_gets_its_status(content: bytes, media: str, status: int) -> None:
+    answer = ask("POST", "/v2/models/letters/classify", content=content, headers={"content-type": media})
+    assert (answer.status_code, set(answer.json())) == (status, {"error"})
+
+
+def test_a_binary_tensor_goes_in_and_comes_out() -> None:
+    octets = write_strings([b"ab", b"abcd"])
+    tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": len(octets)}}
+    outputs = [{"name": "label", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
+    answer = ask("POST", "/v2/models/letters/infer", content=head + octets, headers={LENGTH: str(len(head))})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
+    size = int(answer.headers[LENGTH])
+    assert json.loads(answer.content[:size])["outputs"][0]["parameters"] == {"binary_data_size": 17}
+    assert answer.content[size:] == write_strings([b"short", b"long"])
+
+
+def test_an_answer_without_binary_tensors_has_no_header_of_theirs() -> None:
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["ab"]}
+    answer = ask("POST", "/v2/models/letters/infer", json={"inputs": [tensor]})
+    assert LENGTH not in answer.headers
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "", "9" * 5000, "1e3", "99"])
+def test_a_wrong_length_of_the_json_is_refused(value: str) -> None:
+    answer = ask("POST", "/v2/models/letters/infer", content=b"{}", headers={LENGTH: value})
+    assert (answer.status_code, set(answer.json())) == (400, {"error"})
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_index_lists_what_answers(method: str) -> None:
+    models = [("four", "3"), ("letters", "1")]
+    expected = [{"name": name, "version": version, "state": "READY"} for name, version in models]
+    assert ask(method, "/v2/repository/index").json() == expected
+
+
 @given(
     path=st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30),
     method=st.sampled_from(["GET", "POST", "PUT", "HEAD"]),
@@ -179,6 +256,7 @@ def test_no_path_and_no_body_makes_a_fault(path: str, method: str, body: bytes) 
     scope = {"type": "http", "method": method, "path": f"/v2/models/{path}", "headers": []}
     plane = DataPlane()
     plane.serve(Constant())
+    plane.serve(Letters())
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -190,3 +268,31 @@ def test_no_path_and_no_body_makes_a_fault(path: str, method: str, body: bytes) 
     asyncio.run(Rest(plane)(scope, receive, send))
     assert sent[0]["status"] in (200, 400, 404, 405, 415)
     json.loads(sent[1]["body"])
+
+
+@given(
+    body=st.binary(max_size=60),
+    verb=st.sampled_from(["infer", "classify"]),
+    media=st.sampled_from(
+        ["text/plain", "application/json", "application/octet-stream", "text/plain; charset=x", "\xff"]
+    ),
+    length=st.none() | st.integers(0, 70).map(str) | st.text(st.characters(max_codepoint=255), max_size=5),
+)
+def test_no_body_and_no_header_makes_a_fault_of_a_model_of_texts(
+    body: bytes, verb: str, media: str, length: str | None
+) -> None:
+    headers = [(b"content-type", media.encode("latin-1"))]
+    headers += [] if length is None else [(LENGTH.encode(), length.encode("latin-1"))]
+    scope = {"type": "http", "method": "POST", "path": f"/v2/models/letters/{verb}", "headers": headers}
+    plane = DataPlane()
+    plane.serve(Letters())
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Rest(plane)(scope, receive, send))
+    assert sent[0]["status"] in (200, 400, 413, 415)

@@ -20,6 +20,7 @@ from raytune_app.training import folded
 from raytune_app.training import run as run_module
 from raytune_app.training.folded import FoldedRun
 from raytune_app.training.metrics import Scores, confusion
+from raytune_app.training.pictures import Pictures
 from raytune_app.training.result import EpochResult
 from raytune_app.training.run import check_batch, fit
 from raytune_app.training.speed import Speed
@@ -31,7 +32,7 @@ MakeFolded = Callable[..., FoldedRun]
 @pytest.fixture(scope="module")
 def few(data: Training) -> Training:
     """100 + 40 digits, ten classes with at least three each."""
-    parts = [Arrays(part.images[:n], part.labels[:n]) for part, n in ((data.train, 100), (data.validation, 40))]
+    parts = [Arrays(part.images[:n], part.labels[:n]) for part, n in zip(data.pictures, (100, 40), strict=True)]
     return replace(data, train=parts[0], validation=parts[1])
 
 
@@ -65,7 +66,7 @@ def make(few: Training) -> MakeFolded:
 
 
 def timeless(results: list[EpochResult]) -> list[dict[str, Any]]:
-    return [asdict(replace(result, images_per_s=0.0, epoch_s=0.0)) for result in results]
+    return [asdict(replace(result, examples_per_s=0.0, epoch_s=0.0)) for result in results]
 
 
 def weights(run: FoldedRun) -> dict[str, Tensor]:
@@ -158,7 +159,7 @@ def test_for_a_mean_the_jackknife_is_the_standard_error(make: MakeFolded) -> Non
 def test_leaving_one_out_is_a_loop_over_the_pictures(make: MakeFolded, tiny: Training) -> None:
     run = make("loo", data=tiny, batch_size=4)
     result = run.train_epoch()
-    pictures = np.concatenate([tiny.train.images, tiny.validation.images])
+    pictures = np.concatenate([tiny.pictures[0].images, tiny.pictures[1].images])
     truth = np.concatenate([tiny.train.labels, tiny.validation.labels])
     answers = []
     for picture, each in zip(pictures, run.runs, strict=True):
@@ -173,7 +174,7 @@ def test_leaving_one_out_is_a_loop_over_the_pictures(make: MakeFolded, tiny: Tra
 @pytest.mark.parametrize("fold", [0, 2])
 def test_a_fold_never_learns_from_the_pictures_it_leaves_out(make: MakeFolded, few: Training, fold: int) -> None:
     left_out = make_folds(experiment(), few).left_out[fold]
-    images = np.concatenate([few.train.images, few.validation.images])
+    images = np.concatenate([few.pictures[0].images, few.pictures[1].images])
     images[left_out] = 255 - images[left_out]
     poisoned = replace(
         few, train=Arrays(images[:100], few.train.labels), validation=Arrays(images[100:], few.validation.labels)
@@ -186,10 +187,9 @@ def test_a_fold_never_learns_from_the_pictures_it_leaves_out(make: MakeFolded, f
 
 
 def test_all_folds_read_the_same_memory(make: MakeFolded) -> None:
-    places = {run._train.images.data_ptr() for run in make().runs} | {
-        run._validation.images.data_ptr() for run in make(seed=9).runs
-    }
-    assert len(places) == 1
+    parts = [run._train for run in make().runs] + [run._validation for run in make(seed=9).runs]
+    assert len({part.images.data_ptr() for part in parts if isinstance(part, Pictures)}) == 1
+    assert all(isinstance(part, Pictures) for part in parts)
 
 
 def test_one_lost_fold_is_a_lost_trial(make: MakeFolded, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,9 +223,9 @@ def test_the_rate_counts_the_pictures_of_all_folds(make: MakeFolded, monkeypatch
     run = make(2)
     for each, rate in zip(run.runs, (100.0, 300.0), strict=True):
         monkeypatch.setattr(
-            each, "train_epoch", lambda inner=each.train_epoch, r=rate: replace(inner(), images_per_s=r)
+            each, "train_epoch", lambda inner=each.train_epoch, r=rate: replace(inner(), examples_per_s=r)
         )
-    assert run.train_epoch().images_per_s == pytest.approx(140 / (70 / 100 + 70 / 300))
+    assert run.train_epoch().examples_per_s == pytest.approx(140 / (70 / 100 + 70 / 300))
 
 
 def test_the_latency_is_measured_once(make: MakeFolded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_the_pictures_lie_on_the_gpu_once_for_all_trials_of_a_process() -> None:
     second = _run(seed=4)
     weights = sum(parameter.numel() * 4 for parameter in second.classifier.parameters())
     assert torch.cuda.memory_allocated() - before < weights + MB
-    assert first.train_epoch().images_per_s > 0
+    assert first.train_epoch().examples_per_s > 0
 
 
 def test_a_share_of_the_memory_is_a_cap() -> None:
@@ -91,7 +91,7 @@ def test_a_share_of_the_memory_is_a_cap() -> None:
 
 def test_the_speed_is_measured_and_its_peak_is_known() -> None:
     choice = choose_speed(_experiment(), _data(), torch.device(GPU))
-    assert all(row["images_per_s"] > 0 for row in choice.measured if "error" not in row)
+    assert all(row["examples_per_s"] > 0 for row in choice.measured if "error" not in row)
     foreseen = peak_gpu_mb(_experiment(), _data(), torch.device(GPU), choice.speed)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()

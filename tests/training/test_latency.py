@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raytune_app.models.classifier import Classifier
-from raytune_app.models.signature import Signature
+from raytune_app.models.picture_classifier import PictureClassifier
+from raytune_app.models.signature import PictureSignature
 from raytune_app.training import run as run_module
 from raytune_app.training.latency import latency_ms
 from raytune_app.training.run import Run
@@ -30,7 +30,7 @@ class Spy(nn.Module):
 def test_a_copy_in_evaluation_mode_is_timed_picture_by_picture_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([*range(10), *[0.0, 0.004] * 26, *[0.0, 9.0] * 24])
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
-    classifier = Classifier(Spy(), Signature(1, 4, ("a", "b"), (0.5,), (0.5,))).train()
+    classifier = PictureClassifier(Spy(), PictureSignature(1, 4, ("a", "b"), (0.5,), (0.5,))).train()
     torch.set_num_threads(2)
     try:
         assert latency_ms(classifier, torch.zeros(1, 1, 4, 4, dtype=torch.uint8)) == pytest.approx(4)

@@ -55,7 +55,7 @@ def test_every_kind_goes_on_from_its_state(make_learner: Any, kind: str) -> None
     rows = [whole.train_epoch(), second.train_epoch()]
     for row in (first_row, *rows):
         assert {"epoch", "diverged", "finished", "epoch_s"} <= row.keys()
-        for timing in ("epoch_s", "images_per_s"):
+        for timing in ("epoch_s", "examples_per_s"):
             row.pop(timing, None)
     assert rows[0] == rows[1] != first_row
 

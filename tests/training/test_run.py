@@ -14,10 +14,12 @@ from torch import Tensor
 
 from raytune_app.data.arrays import Arrays, Training
 from raytune_app.errors import DataError
+from raytune_app.models.signature import PictureSignature
 from raytune_app.spec import parse
+from raytune_app.training.examples import signature_of
 from raytune_app.training.pictures import Pictures
 from raytune_app.training.result import EpochResult
-from raytune_app.training.run import Run, fit, signature_of
+from raytune_app.training.run import Run, fit
 from raytune_app.training.speed import Speed
 
 MakeRun = Callable[..., Run]
@@ -39,7 +41,7 @@ OPTIMIZERS = [
 
 def timeless(results: list[EpochResult]) -> list[dict[str, Any]]:
     """What two runs must share to the bit."""
-    return [asdict(replace(result, images_per_s=0.0, epoch_s=0.0)) for result in results]
+    return [asdict(replace(result, examples_per_s=0.0, epoch_s=0.0)) for result in results]
 
 
 def weights(run: Run) -> dict[str, Tensor]:
@@ -140,12 +142,13 @@ def test_training_moves_no_random_state_but_its_own(make_run: MakeRun) -> None:
 
 
 def test_the_shared_pictures_are_neither_copied_nor_written(make_run: MakeRun, data: Training) -> None:
-    before = data.train.images.tobytes()
+    before = data.pictures[0].images.tobytes()
     run = make_run(**RICH)
     run.train_epoch()
-    assert run._train.images.data_ptr() == data.train.images.ctypes.data
-    assert run._validation.images.data_ptr() == data.validation.images.ctypes.data
-    assert data.train.images.tobytes() == before
+    assert isinstance(run._train, Pictures) and isinstance(run._validation, Pictures)
+    assert run._train.images.data_ptr() == data.pictures[0].images.ctypes.data
+    assert run._validation.images.data_ptr() == data.pictures[1].images.ctypes.data
+    assert data.pictures[0].images.tobytes() == before
 
 
 def test_each_epoch_sees_every_picture_once_in_a_new_order(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +202,7 @@ def test_the_scores_are_those_of_the_network_on_the_validation_part(make_run: Ma
     run = make_run(speed=Speed(channels_last=True))
     result = run.train_epoch()
     with torch.no_grad():
-        logits = run.classifier.eval()(torch.from_numpy(data.validation.images.copy()))
+        logits = run.classifier.eval()(torch.from_numpy(data.pictures[1].images.copy()))
     labels = torch.from_numpy(data.validation.labels.copy())
     assert result.accuracy == float((logits.argmax(1) == labels).double().mean())
     assert run.table.sum() == len(labels)
@@ -216,13 +219,15 @@ def test_a_batch_larger_than_the_data_is_refused(make_run: MakeRun) -> None:
 def test_the_signature_follows_from_the_data_and_the_asked_size(data: Training) -> None:
     sections = {"name": "test", "data": {"name": "mnist", "image_size": 32}, "model": {"name": "tutorial_cnn"}}
     signature = signature_of(parse(sections), data)
+    assert isinstance(signature, PictureSignature)
     assert (signature.channels, signature.image_size, signature.classes) == (1, 32, tuple("0123456789"))
     assert (signature.mean, signature.std) == (data.mean, data.std)
-    assert signature_of(parse(sections | {"data": {"name": "mnist"}}), data).image_size == 28
+    stored = signature_of(parse(sections | {"data": {"name": "mnist"}}), data)
+    assert stored == replace(signature, image_size=28)
 
 
 def test_pictures_larger_than_asked_are_cropped_and_train(data: Training) -> None:
     sections = {"name": "test", "data": {"name": "mnist", "image_size": 20}, "model": {"name": "tutorial_cnn"}}
-    few = replace(data, train=Arrays(data.train.images[:200], data.train.labels[:200]))
+    few = replace(data, train=Arrays(data.pictures[0].images[:200], data.train.labels[:200]))
     run = Run(parse(sections), few, seed=0, device=torch.device("cpu"), speed=Speed())
     assert not run.train_epoch().diverged

@@ -11,10 +11,12 @@ import torch
 
 from raytune_app.data.arrays import Training
 from raytune_app.models.catalog import build
+from raytune_app.models.picture_classifier import PictureClassifier
 from raytune_app.spec import parse
 from raytune_app.training import timing
+from raytune_app.training.examples import signature_of
 from raytune_app.training.predict import predict
-from raytune_app.training.run import Run, fit, signature_of
+from raytune_app.training.run import Run, fit
 from raytune_app.training.speed import Precision, Speed
 from raytune_app.training.timing import choose_speed
 
@@ -50,7 +52,7 @@ def test_the_choice_is_the_fastest_measured_and_what_this_machine_has(
     monkeypatch.setattr(timing, "_race", lambda *_: dict(rates))
     choice = choose_speed(EXPERIMENT, data, CPU)
     assert choice.speed == Speed(channels_last=True)
-    assert [row["images_per_s"] for row in choice.measured] == [100.0, 200.0]
+    assert [row["examples_per_s"] for row in choice.measured] == [100.0, 200.0]
     rates[Speed(channels_last=True)] = 101.0
     assert choose_speed(EXPERIMENT, data, CPU).speed == Speed()
 
@@ -59,7 +61,7 @@ def test_the_choice_really_measures(data: Training) -> None:
     before = torch.random.get_rng_state()
     choice = choose_speed(EXPERIMENT, data, CPU)
     assert len(choice.measured) >= 2
-    assert all(row["images_per_s"] > 0 for row in choice.measured)
+    assert all(row["examples_per_s"] > 0 for row in choice.measured)
     assert choice.speed.to_dict() in [row["speed"] for row in choice.measured]
     assert json.loads(json.dumps(choice.measured)) == choice.measured
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -76,7 +78,7 @@ def test_a_hiccup_discards_no_speed_and_a_hopeless_one_is_measured_twice(
             self._rates = rates[speed.channels_last]
 
         def train_epoch(self) -> SimpleNamespace:
-            return SimpleNamespace(images_per_s=next(self._rates))
+            return SimpleNamespace(examples_per_s=next(self._rates))
 
     monkeypatch.setattr(timing, "Run", Scripted)
     monkeypatch.setattr(timing, "_has_bf16", lambda _: False)
@@ -111,7 +113,7 @@ def test_compilation_is_chosen_only_if_training_is_long_enough_to_pay_for_it(
 ) -> None:
     monkeypatch.setattr(timing, "_race", lambda *_: {Speed(): 1000.0})
     monkeypatch.setattr(timing, "_can_compile", lambda _: True)
-    monkeypatch.setattr(timing, "_compiled", lambda *_: {"speed": {}, "images_per_s": 2000.0, "compile_s": compile_s})
+    monkeypatch.setattr(timing, "_compiled", lambda *_: {"speed": {}, "examples_per_s": 2000.0, "compile_s": compile_s})
     assert choose_speed(EXPERIMENT, data, CPU, trainings=trainings).speed.compiled is wins
 
 
@@ -129,7 +131,8 @@ def test_a_compiler_that_fails_is_recorded_and_not_chosen(data: Training, monkey
 
 def test_predictions_are_probabilities_and_leave_no_trace(data: Training) -> None:
     classifier = build(EXPERIMENT.model, signature_of(EXPERIMENT, data), 0)
-    images = data.validation.images
+    assert isinstance(classifier, PictureClassifier)
+    images = data.pictures[1].images
     probabilities = predict(classifier, images, device=CPU, batch_size=70)
     assert probabilities.dtype == np.float32
     assert probabilities.shape == (240, 10)

@@ -32,7 +32,7 @@ def report() -> Report:
         row = {"epoch": epoch, "train_loss": 1.0, "loss": 1 - accuracy, "accuracy": accuracy, **scores}
         return {
             **row,
-            "images_per_s": 1.0,
+            "examples_per_s": 1.0,
             "epoch_s": 1.0,
             "lr": 0.1,
             "diverged": False,

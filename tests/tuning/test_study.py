@@ -116,7 +116,7 @@ def test_an_error_in_the_middle_keeps_the_winner_so_far(
 
 
 def _without_times(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    measured = ("time", "study", "images_per_s", "epoch_s")  # what differs between equal runs
+    measured = ("time", "study", "examples_per_s", "epoch_s")  # what differs between equal runs
     return [{key: value for key, value in event.items() if key not in measured} for event in events]
 
 

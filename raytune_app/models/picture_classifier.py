@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raytune_app.models.signature import Signature
+from raytune_app.models.signature import PictureSignature
 
 
-class Classifier(nn.Module):
+class PictureClassifier(nn.Module):
     """Raw pixels [B, C, H, W] of any size, uint8 or float, 0 to 255, to logits [B, K].
 
     Args:
@@ -22,7 +22,7 @@ class Classifier(nn.Module):
     scale: Tensor
     offset: Tensor
 
-    def __init__(self, network: nn.Module, signature: Signature) -> None:
+    def __init__(self, network: nn.Module, signature: PictureSignature) -> None:
         super().__init__()
         self.network = network
         self.signature = signature
