@@ -70,8 +70,8 @@ def stratified_folds(
     smallest = int(np.argmin(counts))
     if counts[smallest] < count:
         raise DataError(
-            f"class {classes[smallest]!r} has {counts[smallest]} pictures, too few for one in each of {count} folds",
-            "lower folds, add pictures of this class, or raise data.train_limit",
+            f"class {classes[smallest]!r} has {counts[smallest]} examples, too few for one in each of {count} folds",
+            "lower folds, add some of this class, or raise data.train_limit",
         )
     dealt = _draw_in_turn(labels, len(classes), rng)
     return tuple(np.sort(dealt[part::count]) for part in range(count))
@@ -86,8 +86,8 @@ def _check_counts(counts: Indices, classes: Sequence[str]) -> None:
     smallest = int(np.argmin(counts))
     if counts[smallest] < 2:
         raise DataError(
-            f"class {classes[smallest]!r} has {counts[smallest]} of {counts.sum()} training pictures, too few to split",
-            "give every class at least 2 pictures: add some, raise data.train_limit, or remove the class",
+            f"class {classes[smallest]!r} has {counts[smallest]} of {counts.sum()} training examples, too few to split",
+            "give every class at least 2 examples: add some, raise data.train_limit, or remove the class",
         )
 
 

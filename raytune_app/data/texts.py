@@ -198,23 +198,25 @@ def leaked(train: Iterable[str], test: Iterable[str]) -> Indices:
     return np.array([index for index, text in enumerate(train) if folded(text) in sealed], np.int64)
 
 
-def without_leakage(train: Sequence[str] | Texts, test: Iterable[str], leakage: Leakage) -> Indices:
-    """The indices of the training texts to train on: all of them, or with `drop` those that do not stand in the test.
+def without_leakage(
+    train: Sequence[str] | Texts, other: Iterable[str], leakage: Leakage, part: str = "test"
+) -> Indices:
+    """The indices of the training texts to train on: all, or with `drop` those that do not stand in the other part.
 
     `warn` keeps all and writes a warning to the log.
 
     Raises:
         DataError: there are such texts and `leakage` is `error`; the message has their count and an example.
     """
-    found = leaked(train, test)
+    found = leaked(train, other)
     everything = np.arange(len(train))
     if leakage == "drop" or not len(found):
         return np.setdiff1d(everything, found, assume_unique=True)
     example = shortened(next(islice(train, int(found[0]), None)))
-    said = f"{len(found)} of {len(train)} training texts also stand in the test part, the first is {example}"
+    said = f"{len(found)} of {len(train)} training texts also stand in the {part} part, the first is {example}"
     if leakage == "error":
         raise DataError(said, "remove them, or set data.leakage: drop to train without them")
-    _log.warning("%s; the test score will be too good", said)
+    _log.warning("%s; the %s score will be too good", said, part)
     return everything
 
 

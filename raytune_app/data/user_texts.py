@@ -22,8 +22,9 @@ def user_texts(data: DataSpec) -> TextSource:
     """The data set of `name: text_file`.
 
     A text that stands in a training or validation file more than once counts once, and not at all if its labels
-    disagree; a warning says how many. Those that also stand in the test file are an error, a warning, or dropped, by
-    `data.leakage`: for that, and to know its labels, the test file is read beforehand.
+    disagree; a warning says how many. Those that also stand in the test file, and training texts that also stand in the
+    validation file, are an error, a warning, or dropped, by `data.leakage`: for that, and to know its labels, the test
+    file is read beforehand.
 
     Raises:
         DataError: a file cannot be used; the message names file, line and column.
@@ -40,14 +41,19 @@ def user_texts(data: DataSpec) -> TextSource:
     if not len(test):
         raise DataError(f"{data.path}: too few texts to seal a test part", "add texts, or name data.test_path")
 
-    def unsealed(texts: Texts) -> Texts:
-        return texts.take(without_leakage(list(texts), list(test), data.leakage))
-
-    def validation(path: str) -> Texts:
-        return unsealed(_distinct(_read(data, path)).encode(classes))
+    def apart(texts: Texts, other: Texts, part: str) -> Texts:
+        return texts.take(without_leakage(list(texts), list(other), data.leakage, part))
 
     path = data.validation_path
-    return TextSource(classes, lambda: unsealed(train), lambda: test, (lambda: validation(path)) if path else None)
+    if path is None:
+        return TextSource(classes, lambda: apart(train, test, "test"), lambda: test)
+    validation = _distinct(_read(data, path)).encode(classes)
+    return TextSource(
+        classes,
+        lambda: apart(apart(train, test, "test"), validation, "validation"),
+        lambda: test,
+        lambda: apart(validation, test, "test"),
+    )
 
 
 def sealed(text: str) -> bool:

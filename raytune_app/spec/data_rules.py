@@ -30,6 +30,8 @@ def data_is_described(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("data.path", "missing", "text_file needs the file of the texts", "add `path: reviews.csv`")
     if data.is_text and data.image_size:
         yield Problem("data.image_size", str(data.image_size), f"{data.name} has no pictures", "remove `image_size`")
+    if data.is_text and data.name != "text_file" and data.path:
+        yield Problem("data.path", data.path, f"{data.name} is part of the package", "remove `path`")
     if data.neutral and data.name != "sentences/sentiment":
         yield Problem("data.neutral", "true", "belongs to sentences/sentiment", "remove `neutral`")
     for name in _OF_A_FILE:
@@ -49,6 +51,8 @@ def network_takes_the_data(experiment: Experiment) -> Iterator[Problem]:
     if isinstance(model, TextCnnSpec | TextBagSpec) and model.embedding != "random" and model.vectors is None:
         rule = "needs vectors to begin with"
         yield Problem("model.embedding", str(model.embedding), rule, "add `vectors: FILE`, or use `random`")
+    if isinstance(model, TextCnnSpec | TextBagSpec) and model.embedding == "random" and model.vectors is not None:
+        yield Problem("model.vectors", model.vectors, "is read by no `random` embedding", "use `embedding: non_static`")
 
 
 def augmentation_is_of_the_data(experiment: Experiment) -> Iterator[Problem]:

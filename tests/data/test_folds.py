@@ -99,7 +99,7 @@ def test_leaving_one_out_takes_a_class_of_one_picture_and_k_folds_do_not(data: T
     labels = np.array([0] * 30 + [1])
     lonely = training(Arrays(data.pictures[0].images, labels), Arrays(data.pictures[1].images, np.zeros(12, np.int64)))
     assert len(make_folds(experiment("loo"), lonely)) == 43
-    with pytest.raises(DataError, match="'b' has 1 pictures"):
+    with pytest.raises(DataError, match="'b' has 1 examples"):
         make_folds(experiment(2), lonely)
 
 

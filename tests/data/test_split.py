@@ -82,5 +82,5 @@ def test_the_same_seed_deals_the_same_folds_and_another_others() -> None:
 
 def test_a_class_with_fewer_pictures_than_folds_is_named() -> None:
     assert len(stratified_folds(labels_of([9, 4]), 4, np.random.default_rng(0), ["often", "rare"])) == 4
-    with pytest.raises(DataError, match=r"'rare' has 4 pictures, too few .* 5 folds"):
+    with pytest.raises(DataError, match=r"'rare' has 4 examples, too few .* 5 folds"):
         stratified_folds(labels_of([9, 4]), 5, np.random.default_rng(0), ["often", "rare"])

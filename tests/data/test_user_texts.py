@@ -137,6 +137,15 @@ def test_leakage_is_an_error_a_warning_or_dropped(write: Write, caplog: pytest.L
     assert "2 of 52" in caplog.text
 
 
+def test_a_training_text_in_the_validation_file_is_leakage_too(write: Write) -> None:
+    files = {"path": write(ROWS[:60]), "validation_path": write(ROWS[50:100], "v.csv")}
+    files["test_path"] = write(ROWS[100:150], "test.csv")
+    with pytest.raises(DataError, match="10 of 60 training texts also stand in the validation part"):
+        load_training(DataSpec.model_validate({"name": "text_file", **files}), 0)
+    dropped = load_training(DataSpec.model_validate({"name": "text_file", **files, "leakage": "drop"}), 0)
+    assert (len(dropped.train), len(dropped.validation)) == (50, 50)
+
+
 def test_the_test_part_is_the_same_whatever_leaks(write: Write) -> None:
     data = {"name": "text_file", "path": write(LEAKY), "test_path": write(ROWS[150:], "test.csv")}
     for leakage in ("error", "warn", "drop"):

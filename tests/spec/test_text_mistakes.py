@@ -19,6 +19,8 @@ KINDS = {"choice": ["word", "char"]}
 CASES: list[tuple[dict[str, Any], dict[str, Any], str, str, str, str]] = [
     # good, changes, path, value, rule, remedy (parts of them)
     (FILE, {"data": {"name": "text_file"}}, "data.path", "missing", "needs the file", "path: reviews.csv"),
+    (TEXTS, {"data.path": "here"}, "data.path", "here", "is part of the package", "remove `path`"),
+    (TEXTS, {"model.vectors": "v.txt"}, "model.vectors", "v.txt", "no `random` embedding", "non_static"),
     (TEXTS, {"data.image_size": 28}, "data.image_size", "28", "has no pictures", "remove `image_size`"),
     (FILE, {"data.neutral": True}, "data.neutral", "true", "belongs to sentences/sentiment", "remove `neutral`"),
     (PICTURES, {"data.neutral": True}, "data.neutral", "true", "belongs to sentences/sentiment", "remove"),
