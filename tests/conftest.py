@@ -13,12 +13,22 @@ from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from raytune_app.cluster import Cluster
 
 settings.register_profile("shared_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared_machine")
 
 MakeDraft = Callable[..., Draft]
+
+SENTENCES = (
+    "a moving film, and a funny one",
+    "dull, loud and far too long",
+    "I laughed; I cried \N{FACE WITH TEARS OF JOY}",
+    "فيلم جميل",
+    "",
+)
 
 
 @pytest.fixture(scope="session")
@@ -70,5 +80,42 @@ def _draft(seed: int = 0, size: int = 28, channels: int = 1, classes: int = 10) 
         "golden_tolerance": 1e-4,
         "metrics": {"test": {"accuracy": 0.5}},
         "lineage": {"data": "mnist"},
+    }
+    return Draft(model, save_tensors(dict(classifier.state_dict())), save_arrays(golden), "# a model\n")
+
+
+@pytest.fixture(scope="session")
+def make_text_draft() -> MakeDraft:
+    """`make_text_draft(seed=0)`: a text_bag with random weights over the words of SENTENCES, with golden samples."""
+    return _text_draft
+
+
+def _text_draft(seed: int = 0) -> Draft:
+    import numpy as np
+    from safetensors.numpy import save as save_arrays
+    from safetensors.torch import save as save_tensors
+
+    from raytune_app.data.tokens import TokenizerSettings, build_tokenizer
+    from raytune_app.models.catalog import build
+    from raytune_app.models.signature import TextSignature
+    from raytune_app.models.text_classifier import TextClassifier
+    from raytune_app.spec.grammar import TextBagSpec
+
+    spec = TextBagSpec(name="text_bag", dimension=8)
+    signature = TextSignature(("bad", "good"), build_tokenizer(TokenizerSettings(), SENTENCES))
+    classifier = build(spec, signature, seed).eval()
+    assert isinstance(classifier, TextClassifier)
+    encoded = [sentence.encode() for sentence in SENTENCES]
+    golden: dict[str, np.ndarray] = {
+        "utf8": np.frombuffer(b"".join(encoded), np.uint8),
+        "offsets": np.cumsum([0, *map(len, encoded)]).astype(np.int64),
+        "probabilities": classifier.probabilities(SENTENCES),
+    }
+    model = {
+        "network": spec.model_dump(),
+        "signature": signature.to_dict(),
+        "golden_tolerance": 1e-4,
+        "metrics": {"test": {"accuracy": 0.5}},
+        "lineage": {"data": "text_file"},
     }
     return Draft(model, save_tensors(dict(classifier.state_dict())), save_arrays(golden), "# a model\n")

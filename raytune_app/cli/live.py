@@ -105,7 +105,7 @@ def study_table(view: StudyView, objective: ObjectiveSpec) -> Table:
         "accuracy",
         f"best {objective.metric}",
         "rung decision",
-        "images/s",
+        "examples/s",
     ):
         table.add_column(name, justify="right" if name not in ("state", "rung decision") else "left")
     leader = leading(view, objective)

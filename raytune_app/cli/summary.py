@@ -66,7 +66,7 @@ def champion_text(test: dict[str, Any]) -> str:
     ]
     if against := test.get("against"):
         better = "the winner is really better" if against["only_a"] > against["only_b"] else "THEY are really better"
-        verdict = better if against["p_value"] < SURE else "no difference that these pictures can show"
+        verdict = better if against["p_value"] < SURE else "no difference that these examples can show"
         lines.append(
             f"  {against['name']}: accuracy {against['accuracy']:.4f}; right alone: the winner {against['only_a']}, "
             f"they {against['only_b']}; McNemar's p = {against['p_value']:.2g}, {verdict}"

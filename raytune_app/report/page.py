@@ -16,7 +16,7 @@ from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.view import StudyView, TrialView
 
 ERROR_HEAT = 0.05
-"""A share of a label's pictures that all get the same wrong answer: from here on the cell has its full colour."""
+"""A share of a label's examples that all get the same wrong answer: from here on the cell has its full colour."""
 
 
 def write_report(folder: StudyFolder) -> str:

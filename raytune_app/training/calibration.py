@@ -24,10 +24,10 @@ class Calibration:
 def calibration_error(
     probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int = 15, *, seed: int = 0
 ) -> Calibration:
-    """How far confidence and accuracy lie apart, in the mean over the pictures (Guo et al., ICML 2017, equation 3).
+    """How far confidence and accuracy lie apart, in the mean over the examples (Guo et al., ICML 2017, equation 3).
 
     The interval is the basic bootstrap's (Davison and Hinkley 1997), reflected at the error and widened to hold it:
-    noise inside the bins raises the error, and drawing the pictures anew raises it as much once more.
+    noise inside the bins raises the error, and drawing the examples anew raises it as much once more.
 
     Args:
         probabilities: float32 [N, K], each row adds up to 1; N at least 1.

@@ -1,4 +1,4 @@
-"""Whether one of two classifiers is really better, from their answers to the same pictures."""
+"""Whether one of two classifiers is really better, from their answers to the same examples."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class McNemar:
     """The test of equal error rates (McNemar 1947).
 
     Attributes:
-        only_a: pictures that the first alone answered rightly, often written b.
-        only_b: pictures that the second alone answered rightly, often written c.
+        only_a: examples that the first alone answered rightly, often written b.
+        only_b: examples that the second alone answered rightly, often written c.
         statistic: (|b - c| - 1)^2 / (b + c), with the correction of Edwards 1948; about chi-squared, one degree.
         p_value: two-sided, exact: that of b among b + c throws of a fair coin.
     """
@@ -26,7 +26,7 @@ class McNemar:
 
 
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
-    """Compare two classifiers by which pictures they answered rightly, bool [N] each, in the same order."""
+    """Compare two classifiers by which examples they answered rightly, bool [N] each, in the same order."""
     from scipy.stats import binomtest  # takes long to load
 
     assert right_a.shape == right_b.shape and right_a.dtype == right_b.dtype == np.bool_, (right_a, right_b)

@@ -27,7 +27,7 @@ class FoldedRun:
     """The training of one configuration on every fold; `train_epoch` takes each fold one epoch further.
 
     A result's losses and accuracies are means over the folds. Its macro scores are those of the pooled confusion table,
-    in which each picture counts once: a mean of macro scores over small folds, and over single pictures all the more,
+    in which each example counts once: a mean of macro scores over small folds, and over single examples all the more,
     would count classes that a fold lacks as failures. `objective_se` is the standard error over folds: for a mean the
     standard deviation (ddof 1) by the root of k, for a macro score the delete-one-fold jackknife of the pooled score
     (Tukey 1958), which for a mean is the same number.
@@ -40,7 +40,7 @@ class FoldedRun:
         speed: how to compute.
 
     Raises:
-        DataError: a batch is larger than a fold's training part, or a class has fewer pictures than there are folds.
+        DataError: a batch is larger than a fold's training part, or a class has fewer examples than there are folds.
         InputError: the network cannot be built, or there are more folds than `folds.limit`.
     """
 

@@ -1,6 +1,6 @@
 """Scores of a classifier, all from one confusion table, and how sure one can be of them.
 
-Macro scores are plain means over the classes, weighted scores means weighted by the classes' pictures; a quotient 0 / 0
+Macro scores are plain means over the classes, weighted scores means weighted by the classes' examples; a quotient 0 / 0
 counts as 0, as in scikit-learn's default.
 """
 
@@ -76,9 +76,9 @@ def wilson_95(successes: int, total: int) -> tuple[float, float]:
 
 
 def bootstrap_95(table: Counts, seed: int) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of the macro and weighted scores: the test pictures drawn anew 2000 times (Efron 1979).
+    """95 % percentile intervals of the macro and weighted scores: the test examples drawn anew 2000 times (Efron 1979).
 
-    Drawing N pictures with replacement is drawing a confusion table from a multinomial, which costs K*K, not N.
+    Drawing N examples with replacement is drawing a confusion table from a multinomial, which costs K*K, not N.
     """
     total = int(table.sum())
     if total == 0:

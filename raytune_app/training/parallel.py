@@ -36,7 +36,7 @@ class ParallelRun(Run):
     `train.batch_size` is that of all ranks together. Order, augmentation and the part of each batch that counts are
     those of a Run, so weights and results equal a Run's up to rounding, batch norm included, whose statistics are taken
     over all ranks. Two things differ: dropout, of which each rank draws its own, and `examples_per_s`, which counts all
-    ranks' pictures. Augmentation is drawn for the whole batch by every rank, and every rank scores the whole validation
+    ranks' examples. Augmentation is drawn for the whole batch by every rank, and every rank scores the whole validation
     part. The network is never compiled; under fsdp its pictures are never laid out channels last.
 
     The state is whole on every rank and is that of a Run, so either goes on from the other's.
@@ -95,7 +95,7 @@ class ParallelRun(Run):
         return tally
 
     def _train_batch(self, indices: Tensor, rng: torch.Generator, tally: SharedTally) -> None:
-        """A batch of fewer pictures than ranks is trained on by each of them whole."""
+        """A batch of fewer examples than ranks is trained on by each of them whole."""
         ranks, rank = dist.get_world_size(), dist.get_rank()
         whole = len(indices) < ranks
         images, labels = self._part(indices, rng, 1 if whole else ranks, 0 if whole else rank)

@@ -13,16 +13,16 @@ class EpochResult:
     Attributes:
         epoch: counted from 1.
         train_loss: mean cross entropy over the epoch's batches, in nats, label smoothing included, penalties not.
-        train_accuracy: of the augmented training pictures, while the weights changed.
+        train_accuracy: of the augmented training examples, while the weights changed.
         loss: mean cross entropy without smoothing, in nats.
-        examples_per_s: training pictures a second, validation not included.
+        examples_per_s: training examples a second, validation not included.
         epoch_s: wall time, validation included.
         lr: learning rate of the epoch's last step.
         diverged: the loss was not a number, infinite, or beyond all sense.
         finished: no further epoch is due: the last one, patience at its end, or diverged.
         peak_gpu_mb: most memory that tensors took on the GPU so far; None on a CPU.
         parameters: numbers of the network that training adjusts.
-        latency_ms: median time of the network on one picture on one CPU thread; None where no objective asks for it.
+        latency_ms: median time of the network on one example on one CPU thread; None where no objective asks for it.
         objective_se: standard error of the first objective over the folds; None without folds.
     """
 

@@ -220,8 +220,8 @@ def check_batch(experiment: Experiment, data: Training) -> None:
     """Raises DataError if a batch is larger than the training part, with folds than the smallest fold's."""
     count = len(data.train)
     if experiment.folds is not None:
-        pictures, folds = count + len(data.validation), fold_count(experiment, data)
-        count = pictures - math.ceil(pictures / folds)
+        examples, folds = count + len(data.validation), fold_count(experiment, data)
+        count = examples - math.ceil(examples / folds)
     _check_batch(experiment, count)
 
 

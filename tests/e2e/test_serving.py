@@ -1,5 +1,6 @@
 """The endpoint as real processes: from a registered version to answers over HTTP, and nothing left afterwards."""
 
+import itertools
 import json
 import socket
 import struct
@@ -31,11 +32,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory, make_draft: MakeDraft) -> Registry:
-    """Versions 1 and 2 are good, 3 is damaged on disk, 4 does not reproduce its golden samples."""
+def registry(tmp_path_factory: pytest.TempPathFactory, make_draft: MakeDraft, make_text_draft: MakeDraft) -> Registry:
+    """Of pictures: 1 and 2 are good, 3 is damaged on disk, 4 does not reproduce its golden samples; one of texts."""
     registry = Registry(Storage(str(tmp_path_factory.mktemp("registry"))))
     for seed in range(4):
         registry.register("mnist", make_draft(seed))
+    registry.register("tone", make_text_draft())
     Path(registry.storage.full("models/mnist/3/weights.safetensors")).write_bytes(b"damaged")
     registry.register("mnist", Draft(make_draft(5).model, make_draft(5).weights, make_draft(6).golden, ""))
     return registry
@@ -44,7 +46,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, make_draft: MakeDraft) ->
 @pytest.fixture(scope="module")
 def deployment(ray_cluster: Cluster, registry: Registry) -> Iterator[Deployment]:
     port = free_ports(1)[0]
-    with deploy(ray_cluster, {"mnist": 1}, registry.storage.uri, port=port) as deployment:
+    with deploy(ray_cluster, {"mnist": 1, "tone": 1}, registry.storage.uri, port=port) as deployment:
         yield deployment
 
 
@@ -83,9 +85,21 @@ def test_binary_tensors_the_index_and_the_page_pass_through_the_proxy(
         index = client.post("/v2/repository/index").json()
         page = client.get("/")
     assert answer.content[int(answer.headers[length]) :] == golden["probabilities"].tobytes()
-    assert index == [{"name": "mnist", "version": "1", "state": "READY"}]
+    assert index == [{"name": name, "version": "1", "state": "READY"} for name in ("mnist", "tone")]
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert page.text.startswith("<!doctype html>")
+
+
+def test_texts_go_in_raw_and_get_the_models_own_answers(deployment: Deployment, registry: Registry) -> None:
+    golden = load(registry.find("tone@1").read()["golden.safetensors"])
+    utf8, ends = golden["utf8"].tobytes(), golden["offsets"].tolist()
+    texts = [utf8[start:end].decode() for start, end in itertools.pairwise(ends)]
+    with Endpoint(deployment.url) as endpoint:
+        assert np.allclose(endpoint.infer("tone", texts), golden["probabilities"], atol=1e-6)
+        answers = endpoint.classify_texts("tone", ["\0", "\u202e\u05d0", "x" * 1_000_000, *texts])
+        plain = endpoint.classify("tone", texts[0].encode(), "text/plain; charset=utf-8")
+    assert [answer["index"] for answer in answers[3:]] == golden["probabilities"].argmax(axis=1).tolist()
+    assert plain["label"] == answers[3]["label"]
 
 
 def wide_png() -> bytes:
