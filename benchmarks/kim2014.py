@@ -62,7 +62,10 @@ class Task:
 
 
 def experiment(name: str, path: str, trials: int) -> Experiment:
-    """What is searched: how much the network forgets and how fast it learns; its shape is the paper's."""
+    """What is searched: how much the network forgets and how fast it learns; its filters are the paper's.
+
+    MR has no upper case, TREC has.
+    """
     return parse(
         {
             "name": f"kim-{name}",
@@ -71,7 +74,7 @@ def experiment(name: str, path: str, trials: int) -> Experiment:
                 "name": "text_cnn",
                 "dimension": {"choice": [128, 300]},
                 "dropout": {"uniform": [0.3, 0.7]},
-                "tokens": {"max_length": 64},
+                "tokens": {"max_length": 64, "lower": {"choice": [True, False]} if name == "trec" else True},
             },
             "train": {"epochs": 8, "batch_size": 50, "lr": {"loguniform": [3e-4, 3e-3]}},
             "augment": {"word_dropout": {"uniform": [0.0, 0.3]}},

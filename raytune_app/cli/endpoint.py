@@ -106,7 +106,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     with Endpoint(args.url) as endpoint:
         metadata = endpoint.metadata(args.model)
         found = open_registry(args).find(f"{args.model}@{metadata['versions'][0]}")
-        test = load_test(_data_of(found))
+        test = load_test(_data_of(found), metadata["labels"])
         say(f"sending {len(test):,} {noun(found)}s to {found.ref} at {endpoint.url}")
         examples = test.images if isinstance(test, Arrays) else list(test)
         evaluation = endpoint.evaluate(found.name, examples, test.labels)

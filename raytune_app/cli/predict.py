@@ -94,7 +94,7 @@ def _texts(given: Sequence[str]) -> list[str]:
     from raytune_app.errors import InputError
 
     try:
-        texts = [text for each in given for text in (sys.stdin.read().splitlines() if each == "-" else [each])]
+        texts = [text for each in given for text in (_lines(sys.stdin.read()) if each == "-" else [each])]
         for text in texts:
             text.encode()
     except UnicodeError as error:
@@ -102,6 +102,11 @@ def _texts(given: Sequence[str]) -> list[str]:
     if not all(text.strip() for text in texts) or not texts:
         raise InputError("a text is empty", "give words, one text a line with -")
     return texts
+
+
+def _lines(content: str) -> list[str]:
+    """The lines that are not blank; only a line feed ends one, since a text may hold Unicode's other separators."""
+    return [line.rstrip("\r") for line in content.split("\n") if line.strip()]
 
 
 def _asked(endpoint: Endpoint, name: str, version: int | None, examples: Sequence[str], *, takes_text: bool) -> Answers:

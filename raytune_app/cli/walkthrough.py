@@ -65,7 +65,7 @@ def _serve_and_evaluate(
     assert experiment.register_as is not None and finished.version is not None and finished.champion is not None
     model = experiment.register_as.model
     storage = finished.outcome.folder.storage
-    test = load_test(experiment.data)
+    test = load_test(experiment.data, finished.champion.test["labels"])
     _title(4, f"serve {model} version {finished.version}")
     with deploy(cluster, {model: finished.version}, storage.uri, port=args.port) as deployment:
         endpoint = Endpoint(deployment.url)

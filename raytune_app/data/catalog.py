@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from raytune_app.data import cifar, image_folder, mnist, sentences, user_texts
@@ -9,6 +11,7 @@ from raytune_app.data.arrays import Arrays, Examples, Training, fingerprint, pix
 from raytune_app.data.source import Source
 from raytune_app.data.split import stratified_sample, stratified_split
 from raytune_app.data.texts import TextSource
+from raytune_app.errors import DataError
 from raytune_app.spec.grammar import DataSpec
 
 
@@ -36,13 +39,20 @@ def load_training(data: DataSpec, seed: int) -> Training:
     return Training(part, held_out, source.classes, mean, std, print_of_all)
 
 
-def load_test(data: DataSpec) -> Examples:
+def load_test(data: DataSpec, classes: Sequence[str] | None = None) -> Examples:
     """Read the sealed test part, whole: only the final evaluation of a winner may call this.
 
+    Args:
+        classes: those that the answers are of; None where there are none yet.
+
     Raises:
-        DataError: a file is missing, truncated or corrupt.
+        DataError: a file is missing, truncated or corrupt, or the data have other classes by now.
     """
-    return _source(data).test()
+    source = _source(data)
+    if classes is not None and tuple(classes) != source.classes:
+        said = f"the data have the classes {', '.join(source.classes)}, the model {', '.join(classes)}"
+        raise DataError(said, "put the data back as they were, or train the model again")
+    return source.test()
 
 
 def _source(data: DataSpec) -> Source | TextSource:

@@ -22,6 +22,11 @@ class EncodedTexts:
     train: Encoded
     validation: Encoded
 
+    @property
+    def nbytes(self) -> int:
+        """Of the ids of both parts."""
+        return self.train.ids.nbytes + self.validation.ids.nbytes
+
     def head(self, train: Indices, validation: Indices) -> EncodedTexts:
         """The same tokenizer with the texts at these indices only."""
         return EncodedTexts(self.tokenizer, self.train.take(train), self.validation.take(validation))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from raytune_app.data.texts import Texts, TextSource, folded, without_duplicates
+from raytune_app.data.texts import Texts, TextSource, draw, without_duplicates
 from raytune_app.errors import DataError
 
 BUILTIN = Path(__file__).parent / "builtin" / "sentences" / "sentences.parquet"
@@ -61,12 +61,9 @@ def _read(label: Label, classes: int, *, sealed: bool) -> Texts:
     """
     table = _table()
     texts, labels = table.column("text").to_pylist(), label(table)
-    kept = [i for i in without_duplicates(texts, labels).kept if labels[i] < classes and _is_sealed(texts[i]) == sealed]
+    distinct = without_duplicates(texts, labels).kept
+    kept = [i for i in distinct if labels[i] < classes and (draw(texts[i]) < SEALED_SHARE) == sealed]
     return Texts.of([texts[i] for i in kept], labels[kept])
-
-
-def _is_sealed(text: str) -> bool:
-    return int(hashlib.sha256(folded(text).encode()).hexdigest()[:12], 16) / 16**12 < SEALED_SHARE
 
 
 def _by_rating(table: pa.Table) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from types import UnionType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -44,7 +45,7 @@ def read_texts(path: str, *, text: str, label: str, encoding: str = "utf-8") -> 
     """
     if text == label:
         raise DataError(f"data.text and data.label are both {text!r}", "name two columns")
-    suffix = PurePosixPath(path).suffix.lower()
+    suffix = PurePosixPath(urlsplit(path).path if "://" in path else path).suffix.lower()
     table = _Table(path, "row" if suffix == ".parquet" else "line", text, label)
     match suffix:
         case ".csv" | ".tsv":

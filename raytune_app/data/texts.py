@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import unicodedata
@@ -182,6 +183,11 @@ def folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", caseless).split())
 
 
+def draw(text: str) -> float:
+    """A number from 0 to 1 that follows from the folded text alone: which side of a seal it belongs to."""
+    return int(hashlib.sha256(folded(text).encode()).hexdigest()[:12], 16) / 16**12
+
+
 def without_duplicates(texts: Iterable[str], labels: Iterable[Hashable]) -> Distinct:
     """Keep the first of the texts that are the same when folded, and none of those that stand with two labels."""
     keys = [folded(text) for text in texts]
@@ -199,24 +205,27 @@ def leaked(train: Iterable[str], test: Iterable[str]) -> Indices:
 
 
 def without_leakage(
-    train: Sequence[str] | Texts, other: Iterable[str], leakage: Leakage, part: str = "test"
+    texts: Sequence[str] | Texts, other: Iterable[str], leakage: Leakage, parts: tuple[str, str] = ("training", "test")
 ) -> Indices:
-    """The indices of the training texts to train on: all, or with `drop` those that do not stand in the other part.
+    """The indices of the texts to use: all of them, or with `drop` those that do not stand in the other part.
+
+    Args:
+        parts: what the errors call the two.
 
     `warn` keeps all and writes a warning to the log.
 
     Raises:
         DataError: there are such texts and `leakage` is `error`; the message has their count and an example.
     """
-    found = leaked(train, other)
-    everything = np.arange(len(train))
+    found = leaked(texts, other)
+    everything = np.arange(len(texts))
     if leakage == "drop" or not len(found):
         return np.setdiff1d(everything, found, assume_unique=True)
-    example = shortened(next(islice(train, int(found[0]), None)))
-    said = f"{len(found)} of {len(train)} training texts also stand in the {part} part, the first is {example}"
+    example = shortened(next(islice(texts, int(found[0]), None)))
+    said = f"{len(found)} of {len(texts)} {parts[0]} texts also stand in the {parts[1]} part, the first is {example}"
     if leakage == "error":
         raise DataError(said, "remove them, or set data.leakage: drop to train without them")
-    _log.warning("%s; the %s score will be too good", said, part)
+    _log.warning("%s; the %s score will be too good", said, parts[1])
     return everything
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raytune_app.data.text_file import read_texts
-from raytune_app.data.texts import Texts, TextSource, TextTable, folded, several, without_duplicates, without_leakage
+from raytune_app.data.texts import (
+    Texts,
+    TextSource,
+    TextTable,
+    draw,
+    listed,
+    several,
+    shortened,
+    without_duplicates,
+    without_leakage,
+)
 from raytune_app.errors import DataError
 from raytune_app.spec.grammar import DataSpec
 
 SEALED_SHARE = 0.1
-"""Of one file's texts. Each text's own hash decides, so that adding texts moves none of the others across the seal."""
+"""Of one file's texts. Each text's own hash decides; of a class that would have none the least one is sealed."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,31 +45,51 @@ def user_texts(data: DataSpec) -> TextSource:
     classes = table.classes()
     train = _distinct(table).encode(classes)
     if data.test_path is None:
-        is_sealed = np.array([sealed(text) for text in train], np.bool_)
-        train, test = train.take(np.flatnonzero(~is_sealed)), train.take(np.flatnonzero(is_sealed))
+        sealed = _sealed(train)
+        train, test = train.take(np.flatnonzero(~sealed)), train.take(np.flatnonzero(sealed))
     else:
         test = _read(data, data.test_path).encode(classes)
-    if not len(test):
-        raise DataError(f"{data.path}: too few texts to seal a test part", "add texts, or name data.test_path")
-
-    def apart(texts: Texts, other: Texts, part: str) -> Texts:
-        return texts.take(without_leakage(list(texts), list(other), data.leakage, part))
-
-    path = data.validation_path
-    if path is None:
-        return TextSource(classes, lambda: apart(train, test, "test"), lambda: test)
-    validation = _distinct(_read(data, path)).encode(classes)
+        _tell_of_missing(test, classes, data.test_path)
+    if data.validation_path is None:
+        return TextSource(classes, lambda: _whole(_apart(data, train, test), classes, data.path), lambda: test)
+    validation = _apart(
+        data, _distinct(_read(data, data.validation_path)).encode(classes), test, ("validation", "test")
+    )
+    _tell_of_missing(validation, classes, data.validation_path)
+    apart = functools.partial(_apart, data, other=validation, parts=("training", "validation"))
     return TextSource(
-        classes,
-        lambda: apart(apart(train, test, "test"), validation, "validation"),
-        lambda: test,
-        lambda: apart(validation, test, "test"),
+        classes, lambda: _whole(apart(_apart(data, train, test)), classes, data.path), lambda: test, lambda: validation
     )
 
 
-def sealed(text: str) -> bool:
-    """Whether a text of a single file belongs to the test part."""
-    return int(hashlib.sha256(folded(text).encode()).hexdigest()[:12], 16) / 16**12 < SEALED_SHARE
+def _sealed(texts: Texts) -> NDArray[np.bool_]:
+    """Which texts are sealed: those whose hash falls into the first tenth, and at least one of each class."""
+    draws = np.array([draw(text) for text in texts])
+    sealed = draws < SEALED_SHARE
+    for label in np.unique(texts.labels):
+        own = np.flatnonzero(texts.labels == label)
+        sealed[own[draws[own].argmin()]] = True
+    return sealed
+
+
+def _apart(data: DataSpec, texts: Texts, other: Texts, parts: tuple[str, str] = ("training", "test")) -> Texts:
+    return texts.take(without_leakage(list(texts), list(other), data.leakage, parts))
+
+
+def _whole(train: Texts, classes: tuple[str, ...], path: str | None) -> Texts:
+    """The training part. Raises DataError if a class has none of it."""
+    counts = np.bincount(train.labels, minlength=len(classes))
+    if not counts.all():
+        name = shortened(classes[int(counts.argmin())])
+        said = f"{path}: of class {name} no text is left to learn from, without duplicates and what is sealed"
+        raise DataError(said, "add texts of this class, or remove it")
+    return train
+
+
+def _tell_of_missing(texts: Texts, classes: tuple[str, ...], path: str) -> None:
+    counts = np.bincount(texts.labels, minlength=len(classes))
+    if missing := [name for name, count in zip(classes, counts, strict=True) if not count]:
+        _log.warning("%s has no text of %s: macro scores count such a class as 0", path, listed(missing))
 
 
 def _read(data: DataSpec, path: str) -> TextTable:

@@ -71,6 +71,7 @@ def _try(network: nn.Module, factory: str, signature: Signature) -> None:
                 f"model.factory {factory}: what the network answers to a text depends on the padding behind it",
                 "leave out the places where the ids are 0, in means and maxima too",
             )
+        _outputs(network, factory, inputs[:1, :1], what)
     network.train(was_training)
 
 

@@ -12,10 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from raytune_app.data.vocabulary import PADDING
 from raytune_app.errors import InputError
-
-PADDING = 0
-"""The id behind a text's end; a real token has another."""
 
 EmbeddingMode = Literal["random", "static", "non_static", "multichannel"]
 

@@ -12,7 +12,8 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raytune_app.models.embedding import PADDING, Embedding
+from raytune_app.data.vocabulary import PADDING
+from raytune_app.models.embedding import Embedding
 
 
 class TextCharCnn(nn.Module):

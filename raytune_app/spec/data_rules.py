@@ -14,6 +14,7 @@ from raytune_app.spec.grammar import (
     TextBagSpec,
     TextCnnSpec,
     TextModelSpec,
+    TokensSpec,
 )
 
 _OF_A_FILE = ("validation_path", "test_path", "text", "label", "encoding", "leakage")
@@ -34,6 +35,9 @@ def data_is_described(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("data.path", data.path, f"{data.name} is part of the package", "remove `path`")
     if data.neutral and data.name != "sentences/sentiment":
         yield Problem("data.neutral", "true", "belongs to sentences/sentiment", "remove `neutral`")
+    if data.validation_path and data.validation != DataSpec.model_fields["validation"].default:
+        rule = "is not held out where data.validation_path names a file"
+        yield Problem("data.validation", f"{data.validation:g}", rule, "remove one of the two")
     for name in _OF_A_FILE:
         if data.name != "text_file" and getattr(data, name) != DataSpec.model_fields[name].default:
             yield Problem(f"data.{name}", str(getattr(data, name)), "belongs to text_file", f"remove `{name}`")
@@ -53,6 +57,14 @@ def network_takes_the_data(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("model.embedding", str(model.embedding), rule, "add `vectors: FILE`, or use `random`")
     if isinstance(model, TextCnnSpec | TextBagSpec) and model.embedding == "random" and model.vectors is not None:
         yield Problem("model.vectors", model.vectors, "is read by no `random` embedding", "use `embedding: non_static`")
+    vectors = getattr(model, "vectors", None)
+    if vectors is not None and "://" in vectors:
+        yield Problem("model.vectors", vectors, "is read from a folder that every node sees", "give a path, not a URI")
+    tokens = model.tokens if isinstance(model, TextModelSpec) else TokensSpec()
+    if tokens.kind in ("word", "char") and tokens.ngram != TokensSpec.model_fields["ngram"].default:
+        yield Problem("model.tokens.ngram", str(tokens.ngram), f"does nothing to kind {tokens.kind}", "remove `ngram`")
+    if isinstance(model, TextCnnSpec) and len(set(model.widths)) < len(model.widths):
+        yield Problem("model.widths", str(list(model.widths)), "has a width twice", "raise `maps` for more filters")
 
 
 def augmentation_is_of_the_data(experiment: Experiment) -> Iterator[Problem]:

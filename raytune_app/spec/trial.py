@@ -54,7 +54,7 @@ class DataSpec(Section):
     validation: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """Share of the training part held out, stratified by label and drawn by `seed`, to choose between trials."""
     train_limit: Annotated[Integer, Field(ge=1)] | None = None
-    """Use only this many training pictures (a stratified sample, before the split); the test part is never cut."""
+    """Use only this many training examples (a stratified sample, before the split); the test part is never cut."""
     image_size: Annotated[Integer, Field(ge=4, le=1024)] | None = None
     """Height and width in pixels that the network sees; others are padded or cropped at the centre. None: as stored."""
     neutral: bool = False

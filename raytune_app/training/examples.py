@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +14,17 @@ from raytune_app.data.arrays import Arrays, Training
 from raytune_app.data.encoding import EncodedTexts, encode_texts, has_fixed_tokens, tokens_of
 from raytune_app.data.vectors import read_vectors
 from raytune_app.data.vocabulary import RESERVED
+from raytune_app.errors import DataError
 from raytune_app.models.embedding import Pretrained
 from raytune_app.models.signature import PictureSignature, Signature, TextSignature
 from raytune_app.spec.grammar import Experiment, ModelSpec, TextBagSpec, TextCnnSpec
 from raytune_app.training.pictures import Pictures, place
 from raytune_app.training.sentences import Sentences
+
+_FEW = 0.5
+"""A smaller share of the vocabulary with vectors is worth a warning."""
+
+_log = logging.getLogger(__name__)
 
 Placed = Pictures | Sentences
 """Labelled examples on a device."""
@@ -50,6 +58,22 @@ def signature_of(experiment: Experiment, data: Training) -> Signature:
     return TextSignature(data.classes, _texts(encoded(experiment.model, data)).tokenizer)
 
 
+def fingerprint_of(experiment: Experiment, data: Training) -> str:
+    """Of all that a study trains on: the data, and the file of vectors if there is one. As hex.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    vectors = getattr(experiment.model, "vectors", None)
+    if vectors is None:
+        return data.fingerprint
+    try:
+        with Path(vectors).expanduser().open("rb") as file:
+            return data.fingerprint + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{vectors} cannot be read: {error.strerror}", "check model.vectors") from error
+
+
 def place_examples(data: Training, device: torch.device) -> tuple[Placed, Placed]:
     """The training and the validation part on the device; texts have to be encoded."""
     if isinstance(data.train, Arrays):
@@ -75,7 +99,10 @@ def pretrained_for(model: ModelSpec, signature: Signature) -> Pretrained | None:
 @functools.lru_cache(maxsize=1)  # a file of a gigabyte, and the next trial of this process wants the same of it
 def _vectors(path: str, stamp: int, tokens: tuple[str, ...]) -> Pretrained:
     rows = {token: row for row, token in enumerate(tokens, RESERVED)}
-    matrix, known = read_vectors(path, rows, RESERVED + len(tokens))
+    matrix, known = read_vectors(path, rows, RESERVED + len(tokens), lower_fallback=True)
+    covered = int(known.sum())
+    if covered < _FEW * len(tokens):
+        _log.warning("%s has vectors for %d of the %d tokens; the others are drawn", path, covered, len(tokens))
     return Pretrained(torch.from_numpy(matrix), torch.from_numpy(known))
 
 

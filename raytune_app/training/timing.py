@@ -89,7 +89,10 @@ def peak_gpu_mb(experiment: Experiment, data: Training, device: torch.device, sp
     run.train_epoch()
     more = fold_count(experiment, data) - 1 if experiment.folds else 0
     held = torch.cuda.max_memory_reserved(device) + more * torch.cuda.memory_allocated(device)
-    return float(held + data.train.nbytes + data.validation.nbytes) / 2**20
+    stored = data.train.nbytes + data.validation.nbytes
+    if data.encoded is not None:  # a GPU holds the ids, and each fold its own
+        stored = data.encoded.nbytes * (more + 1)
+    return float(held + stored) / 2**20
 
 
 def _eager(device: torch.device, *, pictures: bool) -> Iterable[Speed]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from raytune_app.errors import SpecError
 from raytune_app.spec import Experiment, resolve
+from raytune_app.spec.grammar import Section
 from raytune_app.tuning.view import Role, StudyView
 from raytune_app.tuning.winner import Winner, choose, rank
 
@@ -124,8 +126,9 @@ def defaults(experiment: Experiment) -> dict[str, Any] | None:
     """For each searched setting what the section's class says without the file; None if they make no whole."""
     values = {}
     for path in experiment.domains():
-        section, _, name = path.partition(".")
-        fields = type(getattr(experiment, section)).model_fields if section != "params" else {}
+        *sections, name = path.split(".")
+        section: Any = functools.reduce(getattr, sections, experiment) if sections[0] != "params" else None
+        fields = type(section).model_fields if isinstance(section, Section) else {}
         if name not in fields or fields[name].is_required():
             return None
         values[path] = fields[name].get_default(call_default_factory=True)

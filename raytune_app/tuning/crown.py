@@ -46,7 +46,7 @@ def crown(
     Args:
         against: the defaults' trial, to be tested against.
     """
-    test = load_test(experiment.data)
+    test = load_test(experiment.data, data.classes)
     classifier, probabilities = _answers(folder, experiment, winner, data, test)
     predictions = probabilities.argmax(axis=1)
     scores = report_scores(confusion(test.labels, predictions, len(data.classes)), data.classes, seed=experiment.seed)

@@ -12,7 +12,6 @@ from safetensors.torch import save as save_tensors
 from raytune_app.data.arrays import Arrays, Training
 from raytune_app.registry import Draft, Registry
 from raytune_app.spec.grammar import RegisterSpec
-from raytune_app.training.examples import signature_of
 from raytune_app.training.predict import answers
 from raytune_app.tuning.crown import Champion
 from raytune_app.tuning.folder import StudyFolder
@@ -46,7 +45,7 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
     experiment, winner = champion.experiment, champion.winner
     return {
         "network": experiment.to_dict()["model"],
-        "signature": signature_of(experiment, data).to_dict(),
+        "signature": champion.classifier.signature.to_dict(),
         **({"inputs": list(data.train.images.shape[1:])} if isinstance(data.train, Arrays) else {}),
         "labels": list(data.classes),
         "parameters": winner.parameters,

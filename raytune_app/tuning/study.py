@@ -18,7 +18,7 @@ from raytune_app.errors import DataError, InputError, RaytuneError, StudyError
 from raytune_app.spec import Experiment, parse, resolve
 from raytune_app.spec.reading import merge
 from raytune_app.storage import Storage
-from raytune_app.training.examples import encode_once
+from raytune_app.training.examples import encode_once, fingerprint_of
 from raytune_app.training.run import build_classifier, check_batch
 from raytune_app.training.speed import Speed
 from raytune_app.training.user_code import check_user_training
@@ -91,7 +91,7 @@ def prepare(
     data, resources = _check(experiment, code_paths)
     study = experiment.search.warm_start
     learnt = learnt_from(open_study(storage, study), experiment) if study else []
-    folder = create_study(storage, experiment, data.fingerprint, dict(replay) if replay else None)
+    folder = create_study(storage, experiment, fingerprint_of(experiment, data), dict(replay) if replay else None)
     keep_learnt(folder, learnt)
     return Prepared(experiment, data, resources, folder, tuple(code_paths), learnt=learnt)
 
@@ -115,7 +115,7 @@ def reopen(folder: StudyFolder, code_paths: Sequence[str] = (), edits: Mapping[s
     experiment = parse(merge(before.to_dict(), edits or {}))
     changes = check_edit(before, experiment)
     data, resources = _check(experiment, code_paths)
-    if data.fingerprint != record["data_fingerprint"]:
+    if fingerprint_of(experiment, data) != record["data_fingerprint"]:
         remedy = "put the data back as they were, or start another study"
         raise DataError(f"the data of study {folder.study} have changed since it began", remedy)
     learnt = kept_learnt(folder, experiment)

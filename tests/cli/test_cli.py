@@ -1,8 +1,10 @@
 """The command line's contract: exit codes, one-line errors, JSON, speed of what needs no torch."""
 
+import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
 
 SMOKE = "experiments/smoke.yaml"
+MakeDraft = Callable[..., Draft]
 
 
 def test_check_prints_the_resolved_experiment_which_checks_again(
@@ -87,3 +90,18 @@ def test_a_damaged_version_is_listed_as_such_and_hides_no_other(
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
     assert rows["a"]["created_at"] == "corrupt" and "model.json" in rows["a"]["error"]
     assert "error" not in rows["b"]
+
+
+def test_predict_takes_the_texts_of_the_command_line_and_of_standard_input(
+    registry: Registry, make_text_draft: MakeDraft, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.register("tone", make_text_draft())
+    registry.promote("tone", 1)
+    monkeypatch.setattr("sys.stdin", io.StringIO("one \u2028 line\r\n\nand another\n"))
+    arguments = ["predict", "tone", "a moving film", "-", "--json", "--storage", registry.storage.uri]
+    assert main(arguments) == 0
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert [answer["example"] for answer in answers] == ["a moving film", "one \u2028 line", "and another"]
+    assert all(answer["label"] in ("bad", "good") for answer in answers)
+    assert main(["predict", "tone", " ", "--storage", registry.storage.uri]) == 2
+    assert "a text is empty" in capsys.readouterr().err

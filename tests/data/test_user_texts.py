@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from raytune_app.data.arrays import Examples, Training
 from raytune_app.data.catalog import load_test, load_training
-from raytune_app.data.texts import Texts, folded
-from raytune_app.data.user_texts import sealed, user_texts
+from raytune_app.data.texts import Texts, draw, folded
+from raytune_app.data.user_texts import SEALED_SHARE, user_texts
 from raytune_app.errors import DataError
 from raytune_app.spec.grammar import DataSpec
 
@@ -56,6 +56,10 @@ def labelled(examples: Examples, classes: tuple[str, ...]) -> dict[str, str]:
     return {text: classes[label] for text, label in zip(examples, examples.labels, strict=True)}
 
 
+def sealed(text: str) -> bool:
+    return draw(text) < SEALED_SHARE
+
+
 def test_every_text_of_one_file_is_on_one_side_of_the_seal(write: Write) -> None:
     data = spec(write(ROWS))
     training, test = load_training(data, 0), load_test(data)
@@ -83,11 +87,32 @@ def test_about_a_tenth_is_sealed() -> None:
     assert 900 < sum(sealed(f"text {number}") for number in range(10_000)) < 1100
 
 
-def test_too_few_texts_to_seal_a_part_are_refused(write: Write) -> None:
-    unsealed = [(text, label) for text, label in ROWS if not sealed(text)][:20]
-    with pytest.raises(DataError, match=r"my\.csv: too few texts") as caught:
-        load_training(spec(write(unsealed)), 0)
-    assert "data.test_path" in str(caught.value.remedy)
+def test_every_class_has_a_sealed_text(write: Write) -> None:
+    rare = next(text for number in range(99) if not sealed(text := f"rare {number}"))
+    rarer = next(text for number in range(99) if not sealed(text := f"seldom {number}"))
+    data = spec(write([*ROWS, (rare, "rare"), (rarer, "rare")]))
+    assert set(load_test(data, ("n", "p", "rare")).labels.tolist()) == {0, 1, 2}
+
+
+def test_a_class_with_no_text_left_to_learn_from_is_refused(write: Write) -> None:
+    rows = [*ROWS[:100], ("only here", "z"), ("and here", "z")]
+    files = {"test_path": write(rows[90:], "test.csv"), "validation_path": write(ROWS[100:120], "v.csv")}
+    data = spec(write(rows), **files, leakage="drop")
+    with pytest.raises(DataError, match="of class 'z' no text is left"):
+        load_training(data, 0)
+
+
+def test_a_part_that_lacks_a_class_is_told_of(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    one_class = [(text, label) for text, label in ROWS[100:] if label == "n"]
+    load_training(spec(write(ROWS[:100]), test_path=write(one_class, "test.csv")), 0)
+    assert "no text of 'p'" in caplog.text
+
+
+def test_a_test_part_of_other_classes_than_the_models_is_refused(write: Write) -> None:
+    data = spec(write(ROWS))
+    assert len(load_test(data, ("n", "p")))
+    with pytest.raises(DataError, match="the data have the classes n, p, the model p, n"):
+        load_test(data, ("p", "n"))
 
 
 def test_each_part_may_have_a_file_of_its_own(write: Write) -> None:
@@ -127,7 +152,7 @@ def test_leakage_is_an_error_a_warning_or_dropped(write: Write, caplog: pytest.L
         training = load_training(DataSpec.model_validate({"name": "text_file", **files, "leakage": leakage}), 0)
         return texts(training.train if part == "path" else training.validation)
 
-    with pytest.raises(DataError, match=r"2 of 52 training texts .* ' TEXT  number 150'") as caught:
+    with pytest.raises(DataError, match=r"2 of 52 \w+ texts .* ' TEXT  number 150'") as caught:
         load("error")
     assert "data.leakage: drop" in str(caught.value.remedy)
     assert load("drop") == {text for text, _ in LEAKY[:50]}
@@ -182,7 +207,7 @@ def test_one_class_and_classes_of_one_text_are_refused(write: Write) -> None:
 
 def test_a_class_whose_texts_all_contradict_is_refused(write: Write) -> None:
     gone = [("text number 0", "gone"), ("text number 1", "gone")]
-    with pytest.raises(DataError, match="class 'gone' has 0") as caught:
+    with pytest.raises(DataError, match="of class 'gone' no text is left") as caught:
         load_training(spec(write([*ROWS, *gone])), 0)
     assert caught.value.remedy
 

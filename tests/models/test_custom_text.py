@@ -43,6 +43,15 @@ class Largest(Mean):
 def largest(signature):
     return Largest(signature, 4, True)
 
+class Wide(Mean):
+    def forward(self, ids):
+        windows = self.table(ids).transpose(1, 2).unfold(2, 3, 1).amax(3)
+        real = (ids != 0)[:, None, 2:]
+        return self.out(windows.masked_fill(~real, -9.0).amax(2))
+
+def needs_three(signature):
+    return Wide(signature, 4, True)
+
 class Places(Mean):
     def forward(self, ids):
         return super().forward(ids)[:, None].expand(-1, ids.shape[1], -1)
@@ -113,6 +122,7 @@ def test_a_network_to_which_padding_matters_is_refused(factory: str, options: di
     [
         ("a_label_a_place", r"gives \(2, 9, 3\) for 2 texts, not \(2, 3\)"),
         ("of_nine_tokens", r"fails on texts \(1, 4\): RuntimeError"),
+        ("needs_three", r"fails on texts \(1, 1\): RuntimeError"),
         ("small_table", r"fails on texts \(2, 9\): IndexError"),
     ],
 )

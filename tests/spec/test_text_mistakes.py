@@ -19,6 +19,9 @@ KINDS = {"choice": ["word", "char"]}
 CASES: list[tuple[dict[str, Any], dict[str, Any], str, str, str, str]] = [
     # good, changes, path, value, rule, remedy (parts of them)
     (FILE, {"data": {"name": "text_file"}}, "data.path", "missing", "needs the file", "path: reviews.csv"),
+    (TEXTS, {"model.tokens.ngram": 4}, "model.tokens.ngram", "4", "does nothing to kind word", "remove `ngram`"),
+    (TEXTS, {"model.widths": [3, 3]}, "model.widths", "[3, 3]", "has a width twice", "`maps`"),
+    (FILE, {"data.validation_path": "v.csv", "data.validation": 0.3}, "data.validation", "0.3", "not held out", "one"),
     (TEXTS, {"data.path": "here"}, "data.path", "here", "is part of the package", "remove `path`"),
     (TEXTS, {"model.vectors": "v.txt"}, "model.vectors", "v.txt", "no `random` embedding", "non_static"),
     (TEXTS, {"data.image_size": 28}, "data.image_size", "28", "has no pictures", "remove `image_size`"),

@@ -17,7 +17,9 @@ from raytune_app.data.vectors import read_vectors
 from raytune_app.data.vocabulary import PADDING
 from raytune_app.errors import DataError, InputError
 from raytune_app.models.signature import TextSignature
+from raytune_app.spec import parse
 from raytune_app.training import examples
+from raytune_app.training.examples import fingerprint_of
 from raytune_app.training.run import Run, build_classifier
 
 MakeRun = Callable[..., Run]
@@ -123,9 +125,9 @@ def test_the_trials_of_a_process_read_the_file_once_and_again_if_it_changed(
 ) -> None:
     paths: list[str] = []
 
-    def read(path: str, *arguments: Any) -> Any:
+    def read(path: str, *arguments: Any, **options: Any) -> Any:
         paths.append(path)
-        return read_vectors(path, *arguments)
+        return read_vectors(path, *arguments, **options)
 
     monkeypatch.setattr(examples, "read_vectors", read)
     for name in ("text_bag", "text_cnn"):
@@ -135,3 +137,24 @@ def test_the_trials_of_a_process_read_the_file_once_and_again_if_it_changed(
     os.utime(vectors, (1, 1))
     run = make_text_run(data, model("text_bag", "static", vectors))
     assert table(run, "frozen")[rows(run)["good"]].tolist() == [1] * D
+
+
+def test_a_study_knows_its_file_of_vectors_by_content(data: Training, vectors: Path) -> None:
+    experiment = parse(
+        {"name": "x", "data": {"name": "sentences/topic"}, "model": model("text_cnn", "static", vectors)}
+    )
+    before = fingerprint_of(experiment, data)
+    assert before == fingerprint_of(experiment, data) != data.fingerprint
+    vectors.write_text(vectors.read_text().replace("1", "2"))
+    assert fingerprint_of(experiment, data) != before
+
+
+def test_few_words_with_vectors_are_told_of(
+    make_text_run: MakeRun, data: Training, vectors: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_text_run(data, model("text_bag", "static", vectors))
+    assert not caplog.records
+    first = vectors.read_text().splitlines()[0]
+    vectors.write_text(first + "\n")
+    make_text_run(data, model("text_bag", "static", vectors))
+    assert "has vectors for 1 of the 4 tokens" in caplog.text
