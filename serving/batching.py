@@ -6,6 +6,7 @@ An example that arrives alone is answered at once; while a batch is computed the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic
@@ -18,6 +19,10 @@ INLINE_S = 0.005
 """Work up to this long stays in the event loop: a thread would cost more than it frees."""
 
 
+def _ignore(examples: int, queue_s: float, compute_s: float) -> None:
+    """Nobody wants to know."""
+
+
 class Batcher(Generic[Item, Batch]):
     """Answers one model's examples in batches, in the order they came. Belongs to one event loop.
 
@@ -27,6 +32,7 @@ class Batcher(Generic[Item, Batch]):
         example_s: seconds a usual example takes in a batch; longer work goes to a thread, so that the server stays
             alive.
         max_batch: examples computed at once.
+        executed: told of each batch: its examples, the seconds they waited in sum, and the seconds it took.
     """
 
     def __init__(
@@ -35,19 +41,21 @@ class Batcher(Generic[Item, Batch]):
         inputs: Inputs[Item, Batch],
         example_s: float,
         max_batch: int = MAX_BATCH,
+        executed: Callable[[int, float, float], None] = _ignore,
     ) -> None:
         self._predict = predict
         self._inputs = inputs
         self._example_s = example_s
         self._max_batch = max_batch
-        self._waiting = deque[tuple[Item, asyncio.Future[Probabilities]]]()
+        self._executed = executed
+        self._waiting = deque[tuple[Item, asyncio.Future[Probabilities], float]]()
         self._busy = False
         self._large = asyncio.Lock()
 
     def submit(self, item: Item) -> asyncio.Future[Probabilities]:
         """The probabilities [K] of one example, computed with whatever else waits."""
         future: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, future, time.perf_counter()))
         if not self._busy:
             self._busy = True
             future.get_loop().call_soon(self._flush)
@@ -55,10 +63,15 @@ class Batcher(Generic[Item, Batch]):
 
     async def run(self, batch: Batch) -> Probabilities:
         """The probabilities [N, K] of a batch that came as one, computed alone: equal requests give equal bits."""
+        arrived = start = time.perf_counter()
         if self._is_short(self._inputs.weight(batch)):
-            return self._predict(batch)
-        async with self._large:
-            return await asyncio.to_thread(self._predict, batch)
+            answer = self._predict(batch)
+        else:
+            async with self._large:
+                start = time.perf_counter()
+                answer = await asyncio.to_thread(self._predict, batch)
+        self._executed(len(answer), (start - arrived) * len(answer), time.perf_counter() - start)
+        return answer
 
     def _is_short(self, weight: int) -> bool:
         return weight * self._example_s <= INLINE_S
@@ -66,22 +79,20 @@ class Batcher(Generic[Item, Batch]):
     def _flush(self) -> None:
         """Take what waits now; what arrives meanwhile waits for the next flush."""
         taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
-        items, futures = [item for item, _ in taken], [future for _, future in taken]
-        loop = asyncio.get_running_loop()
+        items, futures = [item for item, _, _ in taken], [future for _, future, _ in taken]
+        loop, start = asyncio.get_running_loop(), time.perf_counter()
+        waited_s = start * len(taken) - sum(arrived for _, _, arrived in taken)
+
+        def finish(answer: Probabilities | Exception) -> None:
+            self._executed(len(items), waited_s, time.perf_counter() - start)
+            _settle(futures, answer)
+            self._go_on(loop)
+
         if self._is_short(self._inputs.weight(items)):
-            self._finish(futures, self._compute(items), loop)
+            finish(self._compute(items))
         else:
             task = loop.run_in_executor(None, self._compute, items)
-            task.add_done_callback(lambda done: self._finish(futures, done.result(), loop))
-
-    def _finish(
-        self,
-        futures: list[asyncio.Future[Probabilities]],
-        answer: Probabilities | Exception,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        _settle(futures, answer)
-        self._go_on(loop)
+            task.add_done_callback(lambda done: finish(done.result()))
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         self._busy = bool(self._waiting)

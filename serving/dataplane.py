@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ParamSpec, Protocol, TypeVar
-
-import numpy as np
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from raytune_app import __version__
 from raytune_app.errors import NotFoundError, NotReadyError
-from serving.batching import Batcher
+from raytune_app.registry import MAX_DIGITS
+from raytune_app.traffic import Mode, Traffic
 from serving.inputs import Inputs
 from serving.protocol import (
     Answer,
-    Probabilities,
     classify_answer,
     classify_answers,
     infer_answer,
@@ -23,52 +21,48 @@ from serving.protocol import (
     read_infer,
     server_metadata,
 )
+from serving.resident import Answered, Model, Resident, Shadows, first_of
+from serving.statistics import Snapshot
 
 INLINE_BYTES = 4096
 """A body up to this size is read in the event loop: a thread would cost more than it frees."""
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Model(Protocol):
-    """A version that can answer; `serving.predictor.Predictor` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def inputs(self) -> Inputs[Any, Any]: ...
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-    @property
-    def example_s(self) -> float: ...
-    def predict(self, batch: Any) -> Probabilities: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Resident:
-    """A model in memory with the queue of its own, so that no batch ever mixes versions."""
-
-    model: Model
-    batcher: Batcher[Any, Any]
+Read = Callable[[Inputs[Any, Any]], tuple[Any, T]]
+"""From what a model takes to a checked batch, and what the caller wants back with the answer."""
 
 
 class DataPlane:
-    """The models that answer now, one version of each, and why a wanted version does not."""
+    """The models in memory, who of them answers, and why a wanted version does not."""
 
     def __init__(self) -> None:
-        self._residents: dict[str, Resident] = {}
+        self._residents: dict[str, dict[int, Resident]] = {}
+        self._traffic: dict[str, Traffic] = {}
         self._refused: dict[tuple[str, int], str] = {}
+        self._shadows = Shadows()
+
+    def add(self, model: Model) -> None:
+        """Hold `model` in memory; it answers requests that name its version, and others once `route` says so."""
+        self._residents.setdefault(model.name, {})[model.version] = Resident.of(model)
+        self._refused.pop((model.name, model.version), None)
+
+    def route(self, name: str, traffic: Traffic) -> None:
+        """Let these versions, which are in memory, answer from now on, and forget the others of this model.
+
+        Requests already inside finish with the version they met.
+        """
+        residents = self._residents[name]
+        self._residents[name] = {version: residents[version] for version in traffic.versions}
+        self._traffic[name] = traffic
 
     def serve(self, model: Model) -> None:
-        """Let `model` answer from now on under its name; requests already inside finish with the version they met."""
-        self._residents[model.name] = Resident(model, Batcher(model.predict, model.inputs, model.example_s))
-        self._refused.pop((model.name, model.version), None)
+        """Let `model` and no other version answer from now on under its name."""
+        self.add(model)
+        self.route(model.name, Traffic(champion=model.version))
 
     def retire(self, name: str) -> None:
         self._residents.pop(name, None)
+        self._traffic.pop(name, None)
 
     def refuse(self, name: str, version: int, reason: str) -> None:
         """Remember why this version does not answer; `reason` is shown to clients."""
@@ -78,20 +72,39 @@ class DataPlane:
         """Another configuration has come; what was wrong with the last one no longer matters."""
         self._refused.clear()
 
+    def held(self, name: str) -> Mapping[int, Model]:
+        """The versions of a model in memory."""
+        return {version: resident.model for version, resident in self._residents.get(name, {}).items()}
+
+    def traffic(self) -> Mapping[str, Traffic]:
+        """Who answers, by model."""
+        return self._traffic
+
     def versions(self) -> dict[str, int]:
-        """The version that answers, by model."""
-        return {name: resident.model.version for name, resident in self._residents.items()}
+        """The champion, by model."""
+        return {name: traffic.champion for name, traffic in self._traffic.items()}
+
+    def statistics(self) -> dict[str, dict[int, Snapshot]]:
+        """What each version in memory did in this process, by model and version."""
+        return {
+            name: {version: resident.statistics.snapshot() for version, resident in residents.items()}
+            for name, residents in self._residents.items()
+        }
 
     def index(self) -> list[dict[str, str]]:
-        """The models that answer, as the protocol's model repository extension lists them."""
-        return [{"name": name, "version": str(version), "state": "READY"} for name, version in self.versions().items()]
+        """The versions that answer, as the protocol's model repository extension lists them."""
+        return [
+            {"name": name, "version": str(version), "state": "READY", "reason": ""}
+            for name, traffic in self._traffic.items()
+            for version in traffic.versions
+        ]
 
     def live(self) -> dict[str, Any]:
         return {"live": True}
 
     def ready(self) -> dict[str, Any]:
         """Raises NotReadyError while no model is loaded."""
-        if not self._residents:
+        if not self._traffic:
             raise NotReadyError("no model is loaded yet", "try again in a few seconds")
         return {"ready": True}
 
@@ -100,62 +113,99 @@ class DataPlane:
 
     def model_metadata(self, name: str, version: str | None) -> dict[str, Any]:
         model = self._find(name, version).model
-        return model_metadata(model.name, model.version, model.inputs, model.labels)
+        versions = [model.version] if version else self._traffic[name].versions
+        return model_metadata(model.name, versions, model.inputs, model.labels)
 
     def model_ready(self, name: str, version: str | None) -> dict[str, Any]:
         """Raises NotReadyError with the reason if this version was refused, NotFoundError if nobody knows it."""
         self._find(name, version)
         return {"name": name, "ready": True}
 
-    async def infer(self, name: str, version: str | None, body: bytes, json_bytes: int | None = None) -> Answer:
+    async def infer(
+        self, name: str, version: str | None, body: bytes, json_bytes: int | None = None, key: bytes | None = None
+    ) -> Answer:
         """The protocol's answer to its request, of whose body `json_bytes` are JSON; None: all of it is.
 
         Raises:
             InputError, TooLargeError, NotFoundError, NotReadyError.
         """
-        resident = self._find(name, version)
-        model = resident.model
-        request = await _aside(len(body), read_infer, body, json_bytes, model.inputs)
-        probabilities = await _probabilities(resident, request.batch)
+
+        def read(inputs: Inputs[Any, Any]) -> tuple[Any, Any]:
+            request = read_infer(body, json_bytes, inputs)
+            return request.batch, request
+
+        (model, probabilities), request = await self.answer(name, version, read, len(body), key)
         return infer_answer(request, model.name, model.version, model.labels, probabilities)
 
-    async def classify(self, name: str, version: str | None, content_type: str, body: bytes) -> bytes:
+    async def classify(
+        self, name: str, version: str | None, content_type: str, body: bytes, key: bytes | None = None
+    ) -> bytes:
         """Label and probabilities of what is in the body: one picture, one text, or several texts.
 
         Raises:
             InputError, MediaError, TooLargeError, NotFoundError, NotReadyError.
         """
-        resident = self._find(name, version)
-        model = resident.model
-        batch, several = await _aside(len(body), model.inputs.read_body, content_type, body)
-        probabilities = await _probabilities(resident, batch)
+
+        def read(inputs: Inputs[Any, Any]) -> tuple[Any, bool]:
+            return inputs.read_body(content_type, body)
+
+        (model, probabilities), several = await self.answer(name, version, read, len(body), key)
         if several:
             return classify_answers(model.name, model.version, model.labels, probabilities)
         return classify_answer(model.name, model.version, model.labels, probabilities[0])
 
+    async def answer(
+        self, name: str, version: str | None, read: Read[T], body_bytes: int, key: bytes | None = None
+    ) -> tuple[Answered, T]:
+        """Read a request and compute its answer; the way in for every protocol.
+
+        Args:
+            version: None lets the model's traffic choose.
+            read: checks and decodes; a small body is read in the event loop, a large one in a thread.
+            key: requests with the same key meet the same version while a rollout lasts; None: by chance.
+
+        Raises:
+            NotFoundError, NotReadyError, and what `read` and the model raise.
+        """
+        start = time.perf_counter()
+        resident = self._find(name, version)
+        challenger = None if version else self._challenger(name, key)
+        if body_bytes <= INLINE_BYTES:
+            batch, extra = read(resident.model.inputs)
+        else:
+            batch, extra = await asyncio.to_thread(read, resident.model.inputs)
+        if challenger is None:
+            answered = await resident.answer(batch, start)
+        elif self._is_shadow(name):
+            answered = await resident.answer(batch, start)
+            self._shadows.compare(challenger, batch, answered.probabilities)
+        else:
+            answered = await first_of(challenger, resident, batch, start)
+        return answered, extra
+
+    def _challenger(self, name: str, key: bytes | None) -> Resident | None:
+        """The version being tried, if this request is one of its share."""
+        version = self._traffic[name].chosen(name, key)
+        return None if version is None else self._residents[name][version]
+
+    def _is_shadow(self, name: str) -> bool:
+        rollout = self._traffic[name].rollout
+        return rollout is not None and rollout.mode is Mode.SHADOW
+
     def _find(self, name: str, version: str | None) -> Resident:
-        resident = self._residents.get(name)
-        if resident is not None and version in (None, str(resident.model.version)):
-            return resident
-        wanted = int(version) if version and version.isdecimal() and len(version) < 10 else None
+        """The version asked for, or the champion."""
+        residents = self._residents.get(name)
+        wanted = int(version) if version and version.isdecimal() and len(version) < MAX_DIGITS else None
+        if residents:
+            resident = residents.get(self._traffic[name].champion if version is None else wanted or 0)
+            if resident is not None:
+                return resident
         reasons = [why for (each, number), why in self._refused.items() if each == name and wanted in (None, number)]
-        if reasons and (wanted is not None or resident is None):
+        if reasons and (wanted is not None or not residents):
             raise NotReadyError(f"model {name!r} is not ready: {reasons[-1]}", "promote or deploy another version")
-        if resident is None:
+        if not residents:
             known = ", ".join(self._residents) or "none"
             raise NotFoundError(f"no model {name[:64]!r} here", f"models here are: {known}")
-        raise NotFoundError(f"model {name!r} does not serve that version", f"it serves {resident.model.version}")
-
-
-async def _aside(body_bytes: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Read a small body here and a large one in a thread: health checks share this event loop."""
-    if body_bytes <= INLINE_BYTES:
-        return read(*args, **kwargs)
-    return await asyncio.to_thread(read, *args, **kwargs)
-
-
-async def _probabilities(resident: Resident, batch: Any) -> Probabilities:
-    item = resident.model.inputs.alone(batch)
-    if item is None:
-        return await resident.batcher.run(batch)
-    return (await resident.batcher.submit(item))[np.newaxis]
+        raise NotFoundError(
+            f"model {name!r} does not serve that version", f"it serves {', '.join(map(str, residents))}"
+        )

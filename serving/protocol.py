@@ -129,12 +129,14 @@ def server_metadata(version: str) -> dict[str, Any]:
     return {"name": "raytune", "version": version, "extensions": ["binary_tensor_data"]}
 
 
-def model_metadata(name: str, version: int, inputs: Inputs[Any, Any], labels: Sequence[str]) -> dict[str, Any]:
+def model_metadata(
+    name: str, versions: Sequence[int], inputs: Inputs[Any, Any], labels: Sequence[str]
+) -> dict[str, Any]:
     """Name, versions, platform, inputs and outputs; a variable dimension is -1."""
     sizes = {Output.PROBABILITIES: [-1, len(labels)]}
     return {
         "name": name,
-        "versions": [str(version)],
+        "versions": [str(version) for version in versions],
         "platform": "pytorch_safetensors",
         "inputs": [inputs.metadata()],
         "outputs": [{"name": each, "datatype": DATATYPES[each], "shape": sizes.get(each, [-1])} for each in Output],

@@ -29,7 +29,9 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 TENSORS = (b"content-type", OCTETS.encode())
 _TENSORS_HEADER = binary.HEADER.lower().encode()
-_log = logging.getLogger("raytune.serving")
+KEY_HEADER = b"x-session-id"
+"""Whom a request is from; the header Ray Serve's own sticky sessions use."""
+_log = logging.getLogger("ray.serve")  # so that it lands in Serve's log of this replica
 
 
 class MethodError(InputError):
@@ -38,16 +40,27 @@ class MethodError(InputError):
     http_status = 405
 
 
+class Call(NamedTuple):
+    """A request before its body is read; `name` and `version` are those of a model's path, else empty."""
+
+    scope: Scope
+    receive: Receive
+    name: str
+    version: str | None
+
+
 class Request(NamedTuple):
     """What of a request with a body the data plane needs.
 
     Attributes:
         json_bytes: how much of the body is JSON, if the client said so.
+        key: what the client is known by, if it said so; equal keys meet the same version.
     """
 
     content_type: str
     json_bytes: int | None
     body: bytes
+    key: bytes | None
 
 
 class Reply(NamedTuple):
@@ -56,6 +69,11 @@ class Reply(NamedTuple):
     body: bytes
     status: int = 200
     headers: tuple[Header, ...] = (JSON,)
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+READ, WRITE = ("GET", "HEAD"), ("POST",)
+_NONE: tuple[Handler | None, tuple[str, ...]] = (None, ())
 
 
 class Rest:
@@ -70,6 +88,21 @@ class Rest:
         self._max_body_bytes = max_body_bytes
         page = playground.load()
         self._page = Reply(page.body, headers=page.headers)
+        self._of_paths: dict[str, tuple[Handler | None, tuple[str, ...]]] = {
+            "/": (self._playground, READ),
+            "/playground": (self._playground, READ),
+            "/v2": (_told(plane.metadata), READ),
+            "/v2/": (_told(plane.metadata), READ),
+            "/v2/health/live": (_told(plane.live), READ),
+            "/v2/health/ready": (_told(plane.ready), READ),
+            "/v2/repository/index": (_told(plane.index), ("POST", *READ)),
+        }
+        self._of_models: dict[str, tuple[Handler, tuple[str, ...]]] = {
+            "": (_told_of_model(plane.model_metadata), READ),
+            "ready": (_told_of_model(plane.model_ready), READ),
+            "infer": (self._infer, WRITE),
+            "classify": (self._classify, WRITE),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -90,48 +123,42 @@ class Rest:
     async def _route(self, scope: Scope, receive: Receive) -> Reply:
         path = scope["path"]
         name, version, verb = _model_path(path)
-        if verb in ("infer", "classify"):
-            _require(scope, "POST")
-            request = await self._request(scope, receive)
-            if verb == "classify":
-                return Reply(await self._plane.classify(name, version, request.content_type, request.body))
-            return _tensors(await self._plane.infer(name, version, request.body, request.json_bytes))
-        if path == "/v2/repository/index":
-            _require(scope, "POST", "GET", "HEAD")
-            return Reply(to_json(self._plane.index()))
-        _require(scope, "GET", "HEAD")
-        if path in ("/", "/playground"):
-            return self._page
-        return Reply(to_json(self._information(path, name, version, verb)))
+        handler, methods = (
+            self._of_models[verb] if name and verb in self._of_models else self._of_paths.get(path, _NONE)
+        )
+        if handler is None:
+            raise NotFoundError("no such path", "see GET /v2, /v2/models/NAME and, in a browser, /")
+        if scope["method"] not in methods:
+            raise MethodError("this path does not take that method", f"use {methods[0]}")
+        return await handler(Call(scope, receive, name, version))
 
-    def _information(self, path: str, name: str, version: str | None, verb: str) -> dict[str, Any]:
-        plane = self._plane
-        match path.rstrip("/"):
-            case "/v2":
-                return plane.metadata()
-            case "/v2/health/live":
-                return plane.live()
-            case "/v2/health/ready":
-                return plane.ready()
-        if name and verb == "ready":
-            return plane.model_ready(name, version)
-        if name and not verb:
-            return plane.model_metadata(name, version)
-        raise NotFoundError("no such path", "see GET /v2, /v2/models/NAME and, in a browser, /")
+    async def _infer(self, call: Call) -> Reply:
+        request = await self._request(call)
+        return _tensors(await self._plane.infer(call.name, call.version, request.body, request.json_bytes, request.key))
 
-    async def _request(self, scope: Scope, receive: Receive) -> Request:
+    async def _classify(self, call: Call) -> Reply:
+        request = await self._request(call)
+        media = request.content_type
+        return Reply(await self._plane.classify(call.name, call.version, media, request.body, request.key))
+
+    async def _playground(self, call: Call) -> Reply:
+        return self._page
+
+    async def _request(self, call: Call) -> Request:
         """Raises InputError, MediaError, TooLargeError."""
-        content_type, json_bytes = OCTETS, None
-        for header, value in scope["headers"]:
+        content_type, json_bytes, key = OCTETS, None, None
+        for header, value in call.scope["headers"]:
             if header == b"content-type":
                 content_type = value.decode("latin-1")
             elif header == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body_bytes:
                 raise self._too_large()
             elif header == _TENSORS_HEADER:
                 json_bytes = binary.header_value(value)
+            elif header == KEY_HEADER:
+                key = value
             elif header == b"content-encoding" and value.lower() != b"identity":
                 raise MediaError("compressed bodies are not accepted", "send the body as it is")
-        return Request(content_type, json_bytes, await self._read(receive))
+        return Request(content_type, json_bytes, await self._read(call.receive), key)
 
     async def _read(self, receive: Receive) -> bytes:
         parts, size, more = [], 0, True
@@ -173,9 +200,18 @@ def _model_path(path: str) -> tuple[str, str | None, str]:
     return name, version, rest[0] if rest else ""
 
 
-def _require(scope: Scope, *methods: str) -> None:
-    if scope["method"] not in methods:
-        raise MethodError("this path does not take that method", f"use {methods[0]}")
+def _told(content: Callable[[], Any]) -> Handler:
+    async def handler(call: Call) -> Reply:
+        return Reply(to_json(content()))
+
+    return handler
+
+
+def _told_of_model(content: Callable[[str, str | None], Any]) -> Handler:
+    async def handler(call: Call) -> Reply:
+        return Reply(to_json(content(call.name, call.version)))
+
+    return handler
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -192,7 +192,7 @@ def test_raw_pixels_are_exactly_one_picture() -> None:
 
 
 def test_metadata_says_what_the_model_takes() -> None:
-    metadata = model_metadata("mnist", 3, PICTURES, ("no", "yes"))
+    metadata = model_metadata("mnist", [3], PICTURES, ("no", "yes"))
     assert metadata["inputs"] == [{"name": "pixels", "datatype": "UINT8", "shape": [-1, 1, 2, 3]}]
     assert metadata["outputs"][0] == {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}
 

@@ -25,7 +25,7 @@ def replica(registry: Registry, make_draft: MakeDraft) -> Replica:
 
 
 def change(replica: Replica, **models: int) -> None:
-    asyncio.run(replica.change(UserConfig(models=models)))
+    asyncio.run(replica.change(UserConfig.model_validate({"models": models})))
 
 
 def test_a_replica_is_ready_once_its_model_answers(replica: Replica) -> None:
@@ -81,8 +81,8 @@ def test_one_bad_model_does_not_take_down_a_good_one(
     replica: Replica, registry: Registry, make_draft: MakeDraft
 ) -> None:
     registry.register("good", make_draft())
-    asyncio.run(replica.change(UserConfig(models={"good": 1})))
-    asyncio.run(replica.change(UserConfig(models={"good": 1, "missing": 7})))
+    asyncio.run(replica.change(UserConfig.model_validate({"models": {"good": 1}})))
+    asyncio.run(replica.change(UserConfig.model_validate({"models": {"good": 1, "missing": 7}})))
     assert replica.plane.versions() == {"good": 1}
     with pytest.raises(NotReadyError):
         replica.plane.model_ready("missing", None)

@@ -243,7 +243,7 @@ def test_a_wrong_length_of_the_json_is_refused(value: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_index_lists_what_answers(method: str) -> None:
     models = [("four", "3"), ("letters", "1")]
-    expected = [{"name": name, "version": version, "state": "READY"} for name, version in models]
+    expected = [{"name": name, "version": version, "state": "READY", "reason": ""} for name, version in models]
     assert ask(method, "/v2/repository/index").json() == expected
 
 

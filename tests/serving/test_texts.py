@@ -229,7 +229,7 @@ def test_a_long_text_weighs_as_much_as_many_and_keeps_none_waiting() -> None:
 
 
 def test_metadata_says_that_the_model_takes_texts() -> None:
-    metadata = model_metadata("mood", 3, TEXTS, ("bad", "good"))
+    metadata = model_metadata("mood", [3], TEXTS, ("bad", "good"))
     assert metadata["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
     assert metadata["labels"] == ["bad", "good"]
 
