@@ -7,7 +7,7 @@ STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum |
 BENCH ?= $(sort $(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench
+.PHONY: help demo test test-slow lint bench proto
 
 help:
 	@echo "make demo    everything end to end on real data: tune, choose, serve, evaluate (ARGS=--keep leaves it running)"
@@ -38,6 +38,11 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@failed=""; for name in $(BENCH); do echo "Running benchmarks/$$name.py."; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed="$$failed $$name"; done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+# Generated for an old protobuf on purpose: the messages then work with that release and the next.
+proto: $(STAMP)
+	@$(BIN)/uv run --no-project --python $(BIN)/python --with grpcio-tools==1.81.1 python -m grpc_tools.protoc \
+	  --proto_path=serving --python_out=serving --pyi_out=serving grpc_messages.proto
 
 $(STAMP):
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11 or newer, or say which: make PYTHON=/path/to/python3"; exit 1; }

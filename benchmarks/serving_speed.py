@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,13 @@ STOP_DEADLINE_S = 60
 CHECKED = 50
 """Pictures whose answers are compared with torch's before each load."""
 MIN_RATIO, MAX_P50_MS = 6.0, 1.0
+OCTETS = {"Content-Type": "application/octet-stream"}
+ANSWER_DEADLINE_S = 10
+Numbers = dict[str, float]
+
+
+class LoadError(SystemExit):
+    """A server failed under load; if nobody catches it, that ends the benchmark."""
 
 
 def main() -> int:
@@ -53,9 +60,9 @@ def main() -> int:
         print("wrk is not installed; on Debian: apt-get install wrk", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="raytune-bench-") as folder:
-        _register(folder)
+        register(folder)
         rows = [row for number in range(args.rounds) for row in _round(args, folder, number)]
-    report = {"host": _host(), "rounds": args.rounds, "seconds": args.seconds, "rows": rows, "summary": _summary(rows)}
+    report = {"host": host(), "rounds": args.rounds, "seconds": args.seconds, "rows": rows, "summary": _summary(rows)}
     if args.json:
         Path(args.json).write_text(json.dumps(report, indent=2))
     return _print(report)
@@ -163,7 +170,7 @@ def _exit_on_sigterm() -> None:
 # --- the measurement ---------------------------------------------------------------------------------------------
 
 
-def _register(folder: str) -> None:
+def register(folder: str) -> None:
     """Version 1 of `bench`: a tutorial_cnn with random weights."""
     import torch
     from safetensors.numpy import save as save_arrays
@@ -178,7 +185,7 @@ def _register(folder: str) -> None:
 
     signature = PictureSignature(1, 28, tuple("0123456789"), (0.13,), (0.31,))
     classifier = build(spec := TutorialCnnSpec(name="tutorial_cnn"), signature, seed=0)
-    inputs = _pictures(16)
+    inputs = random_pictures(16)
     golden: dict[str, Any] = {
         "inputs": inputs,
         "probabilities": predict(classifier, inputs, device=torch.device("cpu")),
@@ -189,7 +196,8 @@ def _register(folder: str) -> None:
     Registry(Storage(folder)).register("bench", draft)
 
 
-def _pictures(count: int) -> NDArray[np.uint8]:
+def random_pictures(count: int) -> NDArray[np.uint8]:
+    """The same for the same count: uint8 [count, 1, 28, 28]."""
     return np.random.default_rng(count).integers(0, 256, (count, 1, 28, 28), np.uint8)
 
 
@@ -201,12 +209,12 @@ def _round(args: argparse.Namespace, folder: str, number: int) -> Iterator[dict[
         with _server(args, folder, name, url):
             for connections in CONNECTIONS:
                 _check(url, folder)
-                _load(url, connections, 2)  # warm
+                load(url, connections, 2)  # warm
                 row = {
                     "server": name,
                     "round": number,
                     "connections": connections,
-                    **_load(url, connections, args.seconds),
+                    **load(url, connections, args.seconds),
                 }
                 print(f"round {number + 1}  {name:<13} c={connections:<3} {row['requests_per_s']:>8,.0f} req/s  "
                       f"p50 {row['p50_ms']:.2f} ms  p99 {row['p99_ms']:.2f} ms", file=sys.stderr)  # fmt: skip
@@ -231,7 +239,7 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.post(url, content=_pictures(1).tobytes(), timeout=5).status_code == 200:
+            if httpx.post(url, content=random_pictures(1).tobytes(), timeout=5).status_code == 200:
                 return
         except httpx.HTTPError:
             pass
@@ -241,41 +249,38 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 def _check(url: str, folder: str) -> None:
     """Each answer must be torch's own."""
-    pictures = _pictures(CHECKED)
+    pictures = random_pictures(CHECKED)
     expected = _predictor(folder).predict(pictures)
     with httpx.Client() as client:
         for picture, row in zip(pictures, expected, strict=True):
-            answer = client.post(
-                url, content=picture.tobytes(), headers={"content-type": "application/octet-stream"}
-            ).json()
+            answer = client.post(url, content=picture.tobytes(), headers=OCTETS).json()
             given = answer["probabilities"]
             values = list(given.values()) if isinstance(given, dict) else given
             if answer["index"] != row.argmax() or not np.allclose(values, row, atol=1e-5):
                 raise SystemExit(f"{url} gave a wrong answer")
 
 
-def _load(url: str, connections: int, seconds: int) -> dict[str, float]:
-    """The numbers of wrk; any answer but 2xx ends the benchmark."""
+def load(url: str, connections: int, seconds: int, body: bytes = b"", headers: Mapping[str, str] = OCTETS) -> Numbers:
+    """The numbers of wrk, which posts `body` (default: one picture) over so many connections.
+
+    Raises:
+        LoadError: an answer was not 2xx, or there was none.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        script, body = Path(folder, "post.lua"), Path(folder, "body")
-        body.write_bytes(_pictures(1).tobytes())
+        script, file = Path(folder, "post.lua"), Path(folder, "body")
+        file.write_bytes(body or random_pictures(1).tobytes())
         script.write_text(
-            f'local file = io.open("{body}", "rb")\nwrk.method = "POST"\nwrk.body = file:read("*a")\n'
-            'wrk.headers["Content-Type"] = "application/octet-stream"\n'
+            f'local file = io.open("{file}", "rb")\nwrk.method = "POST"\nwrk.body = file:read("*a")\n'
+            + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in headers.items())
         )
-        command = [
-            shutil.which("wrk") or "wrk",
-            "-t1",
-            f"-c{connections}",
-            f"-d{seconds}",
-            "--latency",
-            "-s",
-            str(script),
-            url,
-        ]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603  # wrk
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise SystemExit(f"{url} failed under load:\n{text}")
+        wrk = [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency"]
+        command = [*wrk, "--timeout", f"{ANSWER_DEADLINE_S}s", "-s", str(script), url]
+        done = subprocess.run(  # noqa: S603  # wrk
+            command, capture_output=True, text=True, check=False, timeout=seconds + 3 * ANSWER_DEADLINE_S
+        )
+    text = done.stdout
+    if done.returncode or "Non-2xx" in text or "Socket errors" in text:
+        raise LoadError(f"{url} failed under load:\n{text}{done.stderr}")
     return {
         "requests_per_s": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),  # type: ignore[index]  # wrk prints it
         "p50_ms": _milliseconds(text, "50%"),
@@ -310,7 +315,11 @@ def _print(report: dict[str, Any]) -> int:
     print(f"{report['host']}; n = {report['rounds']} rounds of {report['seconds']} s; mean (standard deviation)")
     print(f"{'server':<13} {'connections':>11} {'req/s':>18} {'p50 ms':>16} {'p99 ms':>18}")
     for row in report["summary"]:
-        cells = [_cell(row["requests_per_s"], 0), _cell(row["p50_ms"], 2), _cell(row["p99_ms"], 2)]
+        cells = [
+            mean_and_spread(row["requests_per_s"], 0),
+            mean_and_spread(row["p50_ms"], 2),
+            mean_and_spread(row["p99_ms"], 2),
+        ]
         print(f"{row['server']:<13} {row['connections']:>11} {cells[0]:>18} {cells[1]:>16} {cells[2]:>18}")
     by_cell = {(row["server"], row["connections"]): row for row in report["summary"]}
     if ("stock_serve", 64) not in by_cell or ("endpoint", 64) not in by_cell:
@@ -322,11 +331,13 @@ def _print(report: dict[str, Any]) -> int:
     return 0 if ratio >= MIN_RATIO and p50_ms < MAX_P50_MS else 1
 
 
-def _cell(value: dict[str, float], digits: int) -> str:
+def mean_and_spread(value: Numbers, digits: int) -> str:
+    """`value["mean"]` and, in parentheses, `value["sd"]`."""
     return f"{value['mean']:,.{digits}f} ({value['sd']:,.{digits}f})"
 
 
-def _host() -> str:
+def host() -> str:
+    """The machine, and the versions that matter."""
     import ray
     import torch
 

@@ -25,7 +25,7 @@ from typing import Any, Self
 import psutil
 
 from raytune_app.errors import InputError, RaytuneError
-from raytune_app.fastpath import fast_serve
+from raytune_app.fastpath import FRONT_FILE, LOOPBACK_ONLY, fast_serve
 from raytune_app.process import environment, signals_ignored
 
 AUTH_MODE = "RAY_AUTH_MODE"
@@ -53,6 +53,12 @@ class Cluster:
     _folder: Path | None = None
     _roots: list[psutil.Process] = field(default_factory=list)
     _connected: bool = True
+
+    @property
+    def front_file(self) -> Path | None:
+        """Where the front of the embedded cluster is told what to do; None if its front is not ours."""
+        file = None if self._folder is None else self._folder / FRONT_FILE
+        return file if file is not None and file.exists() else None
 
     @property
     def login(self) -> str:
@@ -108,8 +114,10 @@ def connect(
         RaytuneError: the embedded cluster does not start.
     """
     import_environment = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    os.environ.update({name: value for name, value in import_environment.items() if name not in os.environ})
     address = address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        import_environment |= LOOPBACK_ONLY
+    os.environ.update({name: value for name, value in import_environment.items() if name not in os.environ})
     if _is_connected():
         return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -165,7 +173,7 @@ def _show_token_if_asked(address: str) -> None:
 
     Raises ConnectionError if nobody answers, or if a token is wanted and there is none.
     """
-    import grpc  # type: ignore[import-untyped]  # ships no types
+    import grpc
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
     with grpc.insecure_channel(address) as channel:

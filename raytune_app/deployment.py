@@ -6,74 +6,26 @@ nothing but `user_config`, which Serve hands to the running replicas without a r
 
 from __future__ import annotations
 
-import errno
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from raytune_app.cluster import Cluster
 from raytune_app.endpoint import Endpoint
-from raytune_app.errors import EndpointError, InputError, NotFoundError, NotReadyError, ResourceError
+from raytune_app.errors import BusyError, EndpointError, InputError, NotFoundError, NotReadyError
 from raytune_app.registry import Registry
+from raytune_app.serving_plan import APPLICATION, DEPLOYMENT, Plan, check_port, missing, traffic_of
 from raytune_app.storage import Storage
+from raytune_app.traffic import Traffic
 
-APPLICATION = "raytune"
-DEPLOYMENT = "models"
-IMPORT_PATH = "serving.app:build"
 READY_DEADLINE_S = 180.0
 POLL_S = 0.1
-LOOPBACK = "127.0.0.1"
-MAX_PORT = 65_535
-EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # what a user may ask for, never the default
-WAITING = 1024
-"""Requests inside a replica at once; each is small, and a batch takes 64 of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything a deployment is made of.
-
-    Attributes:
-        models: the version that answers, by model name.
-        storage_uri: where the registry is; every replica reads from it.
-        host, port: where the endpoint listens; on another host than the loopback everyone who reaches it may ask.
-        replicas, cpus: how many processes answer, and how many CPUs and torch threads each has.
-    """
-
-    models: Mapping[str, int]
-    storage_uri: str
-    host: str = LOOPBACK
-    port: int = 8000
-    replicas: int = 1
-    cpus: int = 1
-
-    def config(self) -> dict[str, Any]:
-        """The body of Serve's declarative interface."""
-        deployment = {
-            "name": DEPLOYMENT,
-            "num_replicas": self.replicas,
-            "max_ongoing_requests": WAITING,
-            "max_queued_requests": WAITING,
-            "user_config": {"models": dict(self.models)},
-            "ray_actor_options": {"num_cpus": self.cpus},
-            "graceful_shutdown_wait_loop_s": 0.1,
-            "graceful_shutdown_timeout_s": 5,
-            "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
-        }
-        application = {
-            "name": APPLICATION,
-            "route_prefix": "/",
-            "import_path": IMPORT_PATH,
-            "args": {"storage": self.storage_uri, "threads": self.cpus},
-            "deployments": [deployment],
-        }
-        options = {"host": self.host, "port": self.port}
-        return {"proxy_location": "HeadOnly", "http_options": options, "applications": [application]}
+SILENT_S = 5.0
+"""A process that told the others nothing for so long is taken for gone."""
 
 
 class Deployment:
@@ -86,17 +38,20 @@ class Deployment:
 
     @property
     def url(self) -> str:
-        host = LOOPBACK if self.plan.host in EVERYWHERE else self.plan.host
-        return f"http://{host}:{self.plan.port}"
+        return self.plan.url
 
-    def update(self, models: Mapping[str, int], deadline_s: float = READY_DEADLINE_S) -> None:
-        """Let these versions answer instead, without a restart; requests go on being answered meanwhile.
+    def endpoint(self) -> Endpoint:
+        """A client that the endpoint knows for its owner's."""
+        return Endpoint(self.url, **self.plan.lock.client())
+
+    def update(self, models: Mapping[str, Traffic | int], deadline_s: float = READY_DEADLINE_S) -> None:
+        """Let these answer instead, without a restart; requests go on being answered meanwhile.
 
         Raises:
             NotFoundError, CorruptModelError: a version is missing or damaged; nothing has changed.
             EndpointError: the running endpoint refused a version; those before go on answering.
         """
-        before, after = self.plan, replace(self.plan, models=models)
+        before, after = self.plan, replace(self.plan, models=traffic_of(models))
         _verify(after)
         self.plan = after
         try:
@@ -106,6 +61,16 @@ class Deployment:
             with suppress(EndpointError):  # the first error is the one to show
                 self._put()
             raise
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """What each version did so far in every process, by model and version. Raises EndpointError."""
+        with self.endpoint() as endpoint:
+            found: dict[str, dict[str, Any]] = endpoint.overview()["statistics"]
+            return found
+
+    def ready(self) -> bool:
+        """Whether every process answers as the plan says. Raises EndpointError if one never will."""
+        return self._state() is None
 
     def stop(self) -> None:
         """Take the endpoint down. Safe to call twice."""
@@ -144,8 +109,9 @@ class Deployment:
         self._running = True
 
     def _put(self) -> None:
+        serve_host = self.plan.lock.set_front(self._cluster.front_file, self.plan.host)
         try:
-            _client(self._cluster).deploy_applications(self.plan.config())
+            _client(self._cluster).deploy_applications(self.plan.config(serve_host))
         except (RuntimeError, ConnectionError) as error:
             reason = _reason(str(error)) or str(error).partition("\n")[0]
             raise EndpointError(f"Serve does not take the configuration: {reason}", "see the Ray dashboard") from error
@@ -168,74 +134,65 @@ class Deployment:
             return "starting Ray Serve"
         replica = application["deployments"].get(DEPLOYMENT, {}).get("message", "")
         reason = _reason(replica) or _reason(application["message"])
-        if application["status"] in ("DEPLOY_FAILED", "UNHEALTHY") or reason:
+        if application["status"] == "DEPLOY_FAILED" or reason:
             raise EndpointError(
                 f"the endpoint does not start: {reason or 'no reason given'}", "see the Ray dashboard, page Serve"
             )
+        if application["status"] == "UNHEALTHY":
+            return "Ray Serve is replacing a process"
         if application["status"] != "RUNNING":
             return "starting the replica" if application["deployments"] else "importing the application"
         return self._unready_model()
 
     def _unready_model(self) -> str | None:
-        with Endpoint(self.url) as endpoint:
-            for model, version in self.plan.models.items():
-                try:
-                    if not endpoint.ready(model, version):
-                        return f"waiting for {model}@{version}"
-                except NotReadyError as error:
-                    raise EndpointError(f"{model}@{version} was refused: {error.message}", error.remedy) from error
+        """Asks every process, not only the one that happens to answer: each tells the others what it holds."""
+        with self.endpoint() as endpoint:
+            try:
+                replicas = endpoint.overview()["replicas"]
+            except (BusyError, EndpointError, NotReadyError):
+                return "waiting for the first answer"
+        alive = [each for each in replicas if each["at"] > time.time() - SILENT_S]
+        for model, traffic in self.plan.models.items():
+            for replica in alive:
+                if (lack := missing(model, traffic, replica)) is not None:
+                    return lack
+        if len(alive) < self.plan.replicas:
+            return f"{len(alive)} of {self.plan.replicas} replicas answer"
         return None
 
 
 def deploy(
     cluster: Cluster,
-    models: Mapping[str, int],
+    models: Mapping[str, Traffic | int],
     storage_uri: str,
     *,
-    host: str = LOOPBACK,
-    port: int = 8000,
-    replicas: int = 1,
-    cpus: int = 1,
     deadline_s: float = READY_DEADLINE_S,
     progress: Callable[[str], None] | None = None,
+    **options: Any,
 ) -> Deployment:
-    """Start the endpoint for `models` (name to version) and wait until every one of them answers.
+    """Start the endpoint for `models` (name to traffic, or to a version) and wait until every one of them answers.
 
     Args:
         progress: called with a few words whenever the state changes.
+        options: the other attributes of a `Plan`.
 
     Raises:
-        InputError: the port is taken, or this cluster's Serve runs an application already.
-        ResourceError: the embedded cluster has fewer CPUs.
+        InputError: the lock is none, the port is taken, or this cluster's Serve runs an application already.
+        ResourceError: the embedded cluster has fewer CPUs or GPUs.
         NotFoundError, CorruptModelError: a version is missing or damaged; nothing was started.
         EndpointError: it did not become ready; says why, as far as the replica told.
     """
-    deployment = Deployment(cluster, Plan(models, Storage(storage_uri).uri, host, port, replicas, cpus))
-    if cluster.embedded and replicas * cpus > cluster.cpus:
-        raise ResourceError(
-            f"{replicas} replicas of {cpus} CPUs do not fit into {cluster.cpus:g}", "lower --replicas or --cpus"
-        )
-    _check_place(cluster, host, port)
+    plan = Plan(traffic_of(models), Storage(storage_uri).uri, **options)
+    plan.lock.check(plan.host)
+    plan.check()
+    if cluster.embedded:
+        plan.check_fits(cluster.cpus, cluster.gpus)
+    _check_place(cluster, plan.host, plan.port)
+    if plan.grpc_port is not None:
+        check_port(plan.grpc_port, plan.host, "--grpc-port")
+    deployment = Deployment(cluster, plan)
     deployment.start(deadline_s, progress)
     return deployment
-
-
-def check_port(port: int, host: str = LOOPBACK) -> None:
-    """Raises InputError if this is no place to listen, or something listens there: HAProxy would share it silently."""
-    if not 1 <= port <= MAX_PORT:
-        raise InputError(f"port {port} does not exist", f"choose one from 1 to {MAX_PORT} with --port")
-    if not host or ":" in host:
-        raise InputError(f"host {host!r} is not an IPv4 address or a name", "127.0.0.1 is this machine only")
-    with socket.socket(socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            what = "is in use" if taken else f"cannot be used: {error}"
-            raise InputError(
-                f"port {port} of {host} {what}", "choose another with --port, or stop what uses it"
-            ) from error
 
 
 def _check_place(cluster: Cluster, host: str, port: int) -> None:
@@ -252,8 +209,9 @@ def _verify(plan: Plan) -> None:
     if not plan.models:
         raise NotFoundError("no model to serve", "name one; `raytune models` lists them")
     registry = Registry(Storage(plan.storage_uri))
-    for model, version in plan.models.items():
-        registry.find(f"{model}@{version}").verify()
+    for model, traffic in plan.models.items():
+        for version in traffic.versions:
+            registry.find(f"{model}@{version}").verify()
 
 
 def _client(cluster: Cluster) -> Any:

@@ -7,11 +7,17 @@
     |   |-- ResourceError       exit 2, HTTP 400   the cluster can never give what was asked for
     |   |-- NotFoundError       exit 2, HTTP 404   no such study, model or version
     |   |-- TooLargeError       exit 2, HTTP 413   a body, picture or batch over its limit
-    |   `-- MediaError          exit 2, HTTP 415   bytes of a kind that is not accepted
+    |   |-- MediaError          exit 2, HTTP 415   bytes of a kind that is not accepted
+    |   |-- UnknownKeyError     exit 2, HTTP 401   no API key, or one the endpoint does not know
+    |   |-- ForbiddenError      exit 2, HTTP 403   who asks may not do this
+    |   |-- SlowError           exit 2, HTTP 408   a request that did not come in time
+    |   `-- RateError           exit 2, HTTP 429   an API key asks too often; says when it may again
     |-- StorageError            exit 1, HTTP 500   a path cannot be read or written
     |-- CorruptModelError       exit 1, HTTP 500   a model folder that does not match its manifest
     |-- StudyError              exit 1, HTTP 500   a study ended without a winner
     |-- EndpointError           exit 1, HTTP 502   a served model did not answer as it should
+    |-- DeadlineError           exit 1, HTTP 504   the answer was not there in time
+    |-- BusyError               exit 1, HTTP 503   too much at once; it may be tried again soon
     `-- NotReadyError           exit 1, HTTP 503   the model is not loaded yet
 
 The message says what is wrong; `remedy` says what to do next. Neither carries a stack or a secret, so both may be
@@ -26,10 +32,15 @@ from typing import ClassVar
 
 
 class RaytuneError(Exception):
-    """The root: a message for people, a remedy, an exit code and an HTTP status."""
+    """The root: a message for people, a remedy, an exit code and an HTTP status.
+
+    Attributes:
+        retry_after_s: when the same request may succeed; None: not by waiting.
+    """
 
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
+    retry_after_s: float | None = None
 
     def __init__(self, message: str, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -73,6 +84,37 @@ class MediaError(InputError):
     http_status = 415
 
 
+class UnknownKeyError(InputError):
+    """No API key, or one that the endpoint does not know."""
+
+    http_status = 401
+
+
+class ForbiddenError(InputError):
+    """Who asks is known, or need not be, and may not do this."""
+
+    http_status = 403
+
+
+class SlowError(InputError):
+    """A request that did not come in time."""
+
+    http_status = 408
+
+
+class RateError(InputError):
+    """An API key asks more often than it may."""
+
+    http_status = 429
+
+    def __init__(self, message: str, remedy: str | None = None, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, remedy)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type[RaytuneError], tuple[object, ...]]:
+        return type(self), (self.message, self.remedy, self.retry_after_s)
+
+
 class StorageError(RaytuneError):
     """A path that cannot be read or written."""
 
@@ -89,6 +131,19 @@ class EndpointError(RaytuneError):
     """A served model that did not answer as it should."""
 
     http_status = 502
+
+
+class DeadlineError(RaytuneError):
+    """The answer was not there in time."""
+
+    http_status = 504
+
+
+class BusyError(RaytuneError):
+    """Too much at once; it may be tried again soon."""
+
+    http_status = 503
+    retry_after_s = 1.0
 
 
 class NotReadyError(RaytuneError):

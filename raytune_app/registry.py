@@ -4,15 +4,15 @@
                    weights.safetensors
                    golden.safetensors    `inputs` uint8 [N, C, H, W] and their `probabilities` float32 [N, K]
                    MODEL_CARD.md
+                   model.onnx            the same network and weights for another engine than torch; may be missing
                    manifest.json         sha256 and size of each file above, written last: it makes the version exist
-    models/mnist/aliases.jsonl           one line a promotion or rollback; the aliases follow by replay
+    models/mnist/aliases.jsonl           one line a promotion, rollback or rollout; what is in use follows by replay
 
 Nothing here imports torch or ray, so a version can be found, checked and copied anywhere.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
@@ -22,18 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raytune_app import aliases
+from raytune_app import aliases, manifest
 from raytune_app.aliases import CHAMPION
-from raytune_app.errors import CorruptModelError, InputError, NotFoundError, StorageError
+from raytune_app.errors import InputError, NotFoundError, StorageError
+from raytune_app.manifest import CARD, GOLDEN, GRAPH, MANIFEST, MODEL, SCHEMA_VERSION, WEIGHTS
 from raytune_app.names import check_name, is_name
 from raytune_app.storage import Storage
+from raytune_app.traffic import Rollout
 
-SCHEMA_VERSION = 1
 MAX_DIGITS = 10  # of a version
-MODEL, WEIGHTS, GOLDEN, CARD = "model.json", "weights.safetensors", "golden.safetensors", "MODEL_CARD.md"
-MANIFEST = "manifest.json"
-FILES = (MODEL, WEIGHTS, GOLDEN, CARD)
-CORRUPT_REMEDY = "restore the version from a copy, or promote another version"
 CLAIM_DEADLINE_S = 30.0
 
 
@@ -47,12 +44,14 @@ class Draft:
             `metrics`, `lineage`, ...; the registry adds `schema_version`, `name`, `version` and `created_at`.
         weights, golden: safetensors files as bytes.
         card: markdown for people.
+        graph: the network and its weights as ONNX, if it can be expressed so.
     """
 
     model: Mapping[str, Any]
     weights: bytes
     golden: bytes
     card: str
+    graph: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class ModelVersion:
 
     def read(self) -> dict[str, bytes]:
         """Every file by name, each equal to its sha256. Raises CorruptModelError naming the file that is not."""
-        return _verified(self.storage, self.path)
+        return manifest.read(self.storage, self.path)
 
     def export(self, folder: Path) -> None:
         """Copy the verified version to a new local folder. Raises InputError if the folder exists."""
@@ -116,7 +115,7 @@ class Registry:
         version, claim = self._claim(name)
         folder = _folder(name, version)
         try:
-            self._write(folder, _files(name, version, draft))
+            manifest.write(self.storage, folder, _files(name, version, draft))
             self._remove(claim)
         except BaseException:
             self._abandon(folder)
@@ -157,8 +156,8 @@ class Registry:
         """The version each alias points to now."""
         return {alias: stack[-1] for alias, stack in aliases.stacks(self.storage, name).items()}
 
-    def promote(self, name: str, version: int, alias: str = CHAMPION) -> None:
-        """Point `alias` to `version`, after checking the version's integrity.
+    def promote(self, name: str, version: int, alias: str = CHAMPION, reason: str = "") -> None:
+        """Point `alias` to `version`, after checking the version's integrity; of the champion this ends a rollout.
 
         Raises:
             NotFoundError: no such version.
@@ -169,10 +168,10 @@ class Registry:
             raise InputError(f"alias {alias!r} looks like a version", "choose a name with a letter, such as champion")
         self.find(f"{name}@{version}").verify()
         if self.aliases(name).get(alias) != version:
-            aliases.log(self.storage, name, alias, aliases.PROMOTE, version)
+            aliases.log(self.storage, name, alias, aliases.PROMOTE, version, reason=reason)
 
     def rollback(self, name: str, alias: str = CHAMPION) -> int:
-        """Undo the last promotion of `alias` and return the version it points to again.
+        """Undo the last promotion of `alias` and return the version it points to again; this too ends a rollout.
 
         Raises:
             NotFoundError: no such model, or the alias has no earlier version.
@@ -188,6 +187,39 @@ class Registry:
         aliases.log(self.storage, name, alias, aliases.ROLLBACK, stack[-2])
         return stack[-2]
 
+    def start_rollout(self, name: str, rollout: Rollout) -> None:
+        """Try a challenger beside the champion, instead of the one tried now if there is one.
+
+        Raises:
+            NotFoundError: no such version, or the model has no champion.
+            CorruptModelError: the version does not match its manifest.
+            InputError: it is the champion itself.
+        """
+        challenger = rollout.challenger
+        champion = self.aliases(name).get(CHAMPION)
+        self.find(f"{name}@{challenger}").verify()
+        if champion is None:
+            raise NotFoundError(f"{name!r} has no champion to compare with", f"use: raytune promote {name}@VERSION")
+        if champion == challenger:
+            raise InputError(f"{name}@{challenger} is the champion itself", "name another version")
+        aliases.log(self.storage, name, CHAMPION, aliases.ROLLOUT, challenger, rollout=rollout.model_dump(mode="json"))
+
+    def end_rollout(self, name: str, reason: str) -> int:
+        """Take the challenger back and return its number. Raises NotFoundError if none is being tried."""
+        rollout = self.rollout(name)
+        if rollout is None:
+            raise NotFoundError(f"no version of {name!r} is being tried", f"use: raytune rollout {name}@VERSION")
+        aliases.log(self.storage, name, CHAMPION, aliases.END, rollout.challenger, reason=reason)
+        return rollout.challenger
+
+    def rollout(self, name: str) -> Rollout | None:
+        """The challenger being tried beside the champion."""
+        return aliases.rollout(self.storage, name)
+
+    def add_to_card(self, ref: str, section: str) -> None:
+        """Append markdown to a version's card. Raises NotFoundError, CorruptModelError, StorageError."""
+        manifest.add_to_card(self.storage, self.find(ref).path, section)
+
     def history(self, name: str) -> list[dict[str, Any]]:
         """See `aliases.history`."""
         return aliases.history(self.storage, name)
@@ -197,9 +229,9 @@ class Registry:
         try:
             model = json.loads(self.storage.read(path))
         except (NotFoundError, ValueError) as error:
-            raise _corrupt(self.storage.location(path), "is missing or not JSON") from error
+            raise manifest.corrupt(self.storage.location(path), "is missing or not JSON") from error
         if not isinstance(model, dict) or model.get("schema_version") != SCHEMA_VERSION:
-            raise _corrupt(self.storage.location(path), f"is not of schema version {SCHEMA_VERSION}")
+            raise manifest.corrupt(self.storage.location(path), f"is not of schema version {SCHEMA_VERSION}")
         return model
 
     def _claim(self, name: str) -> tuple[int, str]:
@@ -223,12 +255,6 @@ class Registry:
         taken = [number for number in numbers if self.storage.files(_folder(name, number))]
         return max(taken, default=0) + 1
 
-    def _write(self, folder: str, files: Mapping[str, bytes]) -> None:
-        for file, content in files.items():
-            self.storage.write(f"{folder}/{file}", content)
-        entries = {file: {"sha256": _sha256(content), "bytes": len(content)} for file, content in files.items()}
-        self.storage.write_json(f"{folder}/{MANIFEST}", {"schema_version": SCHEMA_VERSION, "files": entries})
-
     def _remove(self, path: str) -> None:
         try:
             self.storage.fs.delete_file(self.storage.full(path))
@@ -251,41 +277,14 @@ def _folder(name: str, version: int) -> str:
 def _files(name: str, version: int, draft: Draft) -> dict[str, bytes]:
     stamp = {"schema_version": SCHEMA_VERSION, "name": name, "version": version, "created_at": _now()}
     text = json.dumps({**draft.model, **stamp}, indent=2, sort_keys=True, allow_nan=False)
-    return {MODEL: text.encode() + b"\n", WEIGHTS: draft.weights, GOLDEN: draft.golden, CARD: draft.card.encode()}
-
-
-def _verified(storage: Storage, path: str) -> dict[str, bytes]:
-    entries = _manifest(storage, path)
-    return {file: _checked(storage, f"{path}/{file}", entries[file]) for file in FILES}
-
-
-def _manifest(storage: Storage, path: str) -> dict[str, str]:
-    location = storage.location(f"{path}/{MANIFEST}")
-    try:
-        manifest = json.loads(storage.read(f"{path}/{MANIFEST}"))
-        return {file: manifest["files"][file]["sha256"] for file in FILES}
-    except NotFoundError as error:
-        raise _corrupt(location, "is missing") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise _corrupt(location, "is damaged") from error
-
-
-def _checked(storage: Storage, path: str, sha256: str) -> bytes:
-    try:
-        content = storage.read(path)
-    except NotFoundError as error:
-        raise _corrupt(storage.location(path), "is missing") from error
-    if _sha256(content) != sha256:
-        raise _corrupt(storage.location(path), "does not match its sha256 in the manifest")
-    return content
-
-
-def _corrupt(location: str, what: str) -> CorruptModelError:
-    return CorruptModelError(f"{location} {what}", CORRUPT_REMEDY)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    graph = {} if draft.graph is None else {GRAPH: draft.graph}
+    return {
+        MODEL: text.encode() + b"\n",
+        WEIGHTS: draft.weights,
+        GOLDEN: draft.golden,
+        **graph,
+        CARD: draft.card.encode(),
+    }
 
 
 def _now() -> str:

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from raytune_app.guard import Rules
+
 _SPAN = 2**64
 
 
@@ -30,6 +32,8 @@ class Rollout(BaseModel):
 
     Attributes:
         share: of the requests, those that the challenger answers (or sees, as a shadow).
+        started_at: Unix time.
+        rules: by which the guard decides.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +41,8 @@ class Rollout(BaseModel):
     challenger: int = Field(ge=1)
     mode: Mode = Mode.CANARY
     share: float = Field(default=0.05, gt=0, le=1)
+    started_at: float = 0.0
+    rules: Rules = Rules()
 
 
 class Traffic(BaseModel):
@@ -75,6 +81,10 @@ class Traffic(BaseModel):
         """The same without these versions, none of which is the champion."""
         rollout = None if self.rollout is None or self.rollout.challenger in versions else self.rollout
         return Traffic(champion=self.champion, rollout=rollout, also=tuple(v for v in self.also if v not in versions))
+
+    def holding(self, versions: Collection[int]) -> Traffic:
+        """The same with these versions in memory too."""
+        return Traffic(champion=self.champion, rollout=self.rollout, also=tuple(dict.fromkeys((*self.also, *versions))))
 
     def chosen(self, model: str, key: bytes | None) -> int | None:
         """The challenger if this request is one of its share, else None; without a key the choice is by chance."""

@@ -32,7 +32,11 @@ class Batcher(Generic[Item, Batch]):
         example_s: seconds a usual example takes in a batch; longer work goes to a thread, so that the server stays
             alive.
         max_batch: examples computed at once.
-        executed: told of each batch: its examples, the seconds they waited in sum, and the seconds it took.
+        executed: told of each batch that has an answer: its examples, the seconds they waited in sum, and the seconds
+            it took.
+
+    Attributes:
+        last_s: seconds that the batch took whose examples were answered last; who is woken by its answer may read it.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Batcher(Generic[Item, Batch]):
         self._max_batch = max_batch
         self._executed = executed
         self._waiting = deque[tuple[Item, asyncio.Future[Probabilities], float]]()
+        self.last_s = 0.0
         self._busy = False
         self._large = asyncio.Lock()
 
@@ -70,7 +75,8 @@ class Batcher(Generic[Item, Batch]):
             async with self._large:
                 start = time.perf_counter()
                 answer = await asyncio.to_thread(self._predict, batch)
-        self._executed(len(answer), (start - arrived) * len(answer), time.perf_counter() - start)
+        self.last_s = time.perf_counter() - start
+        self._executed(len(answer), (start - arrived) * len(answer), self.last_s)
         return answer
 
     def _is_short(self, weight: int) -> bool:
@@ -78,13 +84,18 @@ class Batcher(Generic[Item, Batch]):
 
     def _flush(self) -> None:
         """Take what waits now; what arrives meanwhile waits for the next flush."""
-        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+        taken = self._taken()
         items, futures = [item for item, _, _ in taken], [future for _, future, _ in taken]
         loop, start = asyncio.get_running_loop(), time.perf_counter()
+        if not taken:
+            self._go_on(loop)
+            return
         waited_s = start * len(taken) - sum(arrived for _, _, arrived in taken)
 
         def finish(answer: Probabilities | Exception) -> None:
-            self._executed(len(items), waited_s, time.perf_counter() - start)
+            self.last_s = time.perf_counter() - start
+            if not isinstance(answer, Exception):
+                self._executed(len(items), waited_s, self.last_s)
             _settle(futures, answer)
             self._go_on(loop)
 
@@ -93,6 +104,15 @@ class Batcher(Generic[Item, Batch]):
         else:
             task = loop.run_in_executor(None, self._compute, items)
             task.add_done_callback(lambda done: finish(done.result()))
+
+    def _taken(self) -> list[tuple[Item, asyncio.Future[Probabilities], float]]:
+        """The next batch, without those whose client has gone meanwhile."""
+        taken = list[tuple[Item, asyncio.Future[Probabilities], float]]()
+        while self._waiting and len(taken) < self._max_batch:
+            waiter = self._waiting.popleft()
+            if not waiter[1].done():
+                taken.append(waiter)
+        return taken
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         self._busy = bool(self._waiting)

@@ -18,6 +18,7 @@ HEADER = "Inference-Header-Content-Length"
 """The HTTP header that says how many bytes of JSON come before the tensors'."""
 
 _NUMBERS = {
+    "BOOL": "u1",
     "UINT8": "u1",
     "UINT16": "<u2",
     "UINT32": "<u4",
@@ -26,6 +27,8 @@ _NUMBERS = {
     "INT16": "<i2",
     "INT32": "<i4",
     "INT64": "<i8",
+    "FP16": "<f2",
+    "BF16": "<u2",
     "FP32": "<f4",
     "FP64": "<f8",
 }
@@ -61,12 +64,13 @@ def whole(blob: memoryview, size: Any, *, has_data: bool) -> memoryview:
 
 
 def read_numbers(blob: memoryview, datatype: str, count: int) -> NDArray[Any]:
-    """A tensor of `count` numbers, flat. Raises InputError if `blob` is of another size."""
+    """A tensor of `count` numbers, flat; BOOL as they came, BF16 as float32. Raises InputError for another size."""
     kind = np.dtype(_NUMBERS[datatype])
     if len(blob) != count * kind.itemsize:
         wrong = f"inputs[0] has {len(blob):,} bytes, its shape and datatype {count * kind.itemsize:,}"
         raise InputError(wrong, "make them agree")
-    return np.frombuffer(blob, kind)
+    numbers = np.frombuffer(blob, kind)
+    return (numbers.astype("<u4") << 16).view("<f4") if datatype == "BF16" else numbers
 
 
 def read_strings(blob: memoryview, count: int) -> list[bytes]:

@@ -11,7 +11,10 @@ from raytune_app import __version__
 from raytune_app.errors import NotFoundError, NotReadyError
 from raytune_app.registry import MAX_DIGITS
 from raytune_app.traffic import Mode, Traffic
+from serving.descriptions import model_config, model_statistics
+from serving.feedback import read_feedback
 from serving.inputs import Inputs
+from serving.ledger import Ledger, Report
 from serving.protocol import (
     Answer,
     classify_answer,
@@ -23,9 +26,12 @@ from serving.protocol import (
 )
 from serving.resident import Answered, Model, Resident, Shadows, first_of
 from serving.statistics import Snapshot
+from serving.watching import NOTE, Note
 
 INLINE_BYTES = 4096
 """A body up to this size is read in the event loop: a thread would cost more than it frees."""
+
+_OF_A_REPLICA = ("replica", "at", "traffic", "refused")
 
 T = TypeVar("T")
 Read = Callable[[Inputs[Any, Any]], tuple[Any, T]]
@@ -36,6 +42,7 @@ class DataPlane:
     """The models in memory, who of them answers, and why a wanted version does not."""
 
     def __init__(self) -> None:
+        self.ledger = Ledger()
         self._residents: dict[str, dict[int, Resident]] = {}
         self._traffic: dict[str, Traffic] = {}
         self._refused: dict[tuple[str, int], str] = {}
@@ -43,7 +50,9 @@ class DataPlane:
 
     def add(self, model: Model) -> None:
         """Hold `model` in memory; it answers requests that name its version, and others once `route` says so."""
-        self._residents.setdefault(model.name, {})[model.version] = Resident.of(model)
+        self._residents.setdefault(model.name, {})[model.version] = Resident.of(
+            model, self.ledger.of(model.name, model.version, len(model.labels))
+        )
         self._refused.pop((model.name, model.version), None)
 
     def route(self, name: str, traffic: Traffic) -> None:
@@ -84,12 +93,35 @@ class DataPlane:
         """The champion, by model."""
         return {name: traffic.champion for name, traffic in self._traffic.items()}
 
-    def statistics(self) -> dict[str, dict[int, Snapshot]]:
-        """What each version in memory did in this process, by model and version."""
-        return {
-            name: {version: resident.statistics.snapshot() for version, resident in residents.items()}
-            for name, residents in self._residents.items()
-        }
+    def statistics(self) -> dict[str, dict[str, Snapshot]]:
+        """What each version did in all processes that serve it, by model and version."""
+        return self.ledger.totals()
+
+    def report(self, replica: str, now: float) -> Report:
+        """What the other processes are told of this one."""
+        refused: dict[str, dict[str, str]] = {}
+        for (name, version), reason in self._refused.items():
+            refused.setdefault(name, {})[str(version)] = reason
+        traffic = {name: each.model_dump(mode="json") for name, each in self._traffic.items()}
+        return {"replica": replica, "at": now, "traffic": traffic, "refused": refused, "statistics": self.ledger.own()}
+
+    def overview(self) -> dict[str, Any]:
+        """Who answers and what all processes did, and of each process what it holds and how old its word is."""
+        own = self.report("", time.time())
+        replicas = [{key: each[key] for key in _OF_A_REPLICA} for each in (own, *self.ledger.others)]
+        return {"traffic": own["traffic"], "statistics": self.statistics(), "replicas": replicas}
+
+    def feedback(self, name: str, body: bytes) -> dict[str, Any]:
+        """Count true labels that came back. Raises InputError, NotFoundError, TooLargeError."""
+        champion = self._find(name, None).model
+        items = read_feedback(body, champion.labels)
+        residents = self._residents[name]
+        for item in items:
+            if item.version not in residents:
+                raise NotFoundError(f"version {item.version} of {name!r} does not answer here", "drop this feedback")
+        for item in items:
+            residents[item.version].statistics.told(right=item.right)
+        return {"model": name, "counted": len(items)}
 
     def index(self) -> list[dict[str, str]]:
         """The versions that answer, as the protocol's model repository extension lists them."""
@@ -115,6 +147,22 @@ class DataPlane:
         model = self._find(name, version).model
         versions = [model.version] if version else self._traffic[name].versions
         return model_metadata(model.name, versions, model.inputs, model.labels)
+
+    def model_config(self, name: str, version: str | None) -> dict[str, Any]:
+        model = self._find(name, version).model
+        versions = [model.version] if version else self._traffic[name].versions
+        return model_config(model.name, versions, model.inputs, model.labels)
+
+    def model_statistics(self, name: str = "", version: str | None = None) -> dict[str, Any]:
+        """Of one version, of all that answer under a name, or of all models for no name. Raises NotFoundError."""
+        asked = self._find(name, version).model.version if name else None
+        only = None if version is None else str(asked)
+        return model_statistics(
+            (each, number, counts)
+            for each, versions in self.statistics().items()
+            for number, counts in versions.items()
+            if name in ("", each) and only in (None, number)
+        )
 
     def model_ready(self, name: str, version: str | None) -> dict[str, Any]:
         """Raises NotReadyError with the reason if this version was refused, NotFoundError if nobody knows it."""
@@ -167,13 +215,14 @@ class DataPlane:
         Raises:
             NotFoundError, NotReadyError, and what `read` and the model raise.
         """
-        start = time.perf_counter()
+        start, note = time.perf_counter(), NOTE.get()
         resident = self._find(name, version)
         challenger = None if version else self._challenger(name, key)
         if body_bytes <= INLINE_BYTES:
             batch, extra = read(resident.model.inputs)
         else:
             batch, extra = await asyncio.to_thread(read, resident.model.inputs)
+        read_at = time.perf_counter()
         if challenger is None:
             answered = await resident.answer(batch, start)
         elif self._is_shadow(name):
@@ -181,7 +230,17 @@ class DataPlane:
             self._shadows.compare(challenger, batch, answered.probabilities)
         else:
             answered = await first_of(challenger, resident, batch, start)
+        if note is not None:
+            self._fill(note, batch, body_bytes, answered, read_at)
         return answered, extra
+
+    def _fill(self, note: Note, batch: Any, body_bytes: int, answered: Answered, read_at: float) -> None:
+        """Tell who watches; called as soon as the answer is there, so the batcher's last batch is this request's."""
+        model, note.probabilities = answered
+        note.model, note.version, note.labels = model.name, str(model.version), model.labels
+        note.batch, note.body_bytes, note.read, note.computed = batch, body_bytes, read_at, time.perf_counter()
+        resident = self._residents.get(model.name, {}).get(model.version)
+        note.compute_s = 0.0 if resident is None else resident.batcher.last_s
 
     def _challenger(self, name: str, key: bytes | None) -> Resident | None:
         """The version being tried, if this request is one of its share."""

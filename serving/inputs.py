@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic_core import from_json
 
 from raytune_app.errors import InputError, MediaError
+from serving.jsons import check_json
 
 OCTETS = "application/octet-stream"
 CURL_DEFAULT = "application/x-www-form-urlencoded"
@@ -28,6 +29,10 @@ class Inputs(Protocol[Item, Batch]):
     @property
     def name(self) -> str:
         """Of the one input tensor."""
+
+    @property
+    def max_batch(self) -> int:
+        """Examples in one request at most."""
 
     @property
     def remedy(self) -> str:
@@ -76,11 +81,18 @@ def media_type(content_type: str) -> str:
 
 
 def parsed(body: bytes | memoryview, remedy: str) -> Any:
-    """What stands in a JSON body. Raises InputError; a lone surrogate is no character, so it is refused as well."""
+    """What stands in a JSON body. A lone surrogate is no character, so it is refused as well.
+
+    Raises:
+        InputError: empty, or not JSON.
+        TooLargeError: of too many parts.
+    """
     if not body:
         raise InputError("the body is empty", remedy)
+    octets = bytes(body)
+    check_json(octets)
     try:
-        return from_json(bytes(body), allow_inf_nan=False)
+        return from_json(octets, allow_inf_nan=False)
     except ValueError as error:
         if "hex escape" in str(error):
             wrong = f"the JSON has a lone surrogate, half of a character: {error}"

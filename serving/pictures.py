@@ -11,16 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytune_app.errors import InputError, MediaError, TooLargeError
-from raytune_app.picture import decode, kind
+from raytune_app.picture import decode, kind, pixels
 from serving.binary import read_numbers
 from serving.inputs import CURL_DEFAULT, OCTETS, Tensor, flat, media_type
+from serving.multipart import MULTIPART, read_each, read_parts
 
 MAX_PICTURES = 1024
 """Pictures in one request."""
 
+MAX_PIXELS_TOGETHER = 64_000_000
+"""Of the files in one request: what takes long to unfold may be small to send."""
+
 MEDIA = ("image/png", "image/jpeg", OCTETS, CURL_DEFAULT)
 INTEGERS = frozenset({"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"})
 FLOATS = frozenset({"FP32", "FP64"})
+RAW_ONLY = frozenset({"FP16", "BF16"})
+"""Datatypes without a form in JSON."""
+
+DATATYPES = INTEGERS | FLOATS | RAW_ONLY | {"BOOL"}
+LARGEST = {"BOOL": 1, "INT8": 127}
+"""Of the datatypes that do not reach 255."""
 
 Shape = tuple[int, int, int]
 Picture = NDArray[np.uint8]
@@ -50,10 +60,15 @@ class Pictures:
         return {"name": self.name, "datatype": "UINT8", "shape": [-1, *self.shape]}
 
     def read_tensor(self, tensor: Tensor) -> Pixels:
-        """Raises InputError for pixels of another shape, kind or range, TooLargeError for over MAX_PICTURES."""
+        """Pixels of any datatype that holds numbers; a fraction is rounded to FP32, in which models compute.
+
+        Raises:
+            InputError: another shape or kind, or values that are no pixels or do not fit their datatype.
+            TooLargeError: over MAX_PICTURES.
+        """
         datatype = tensor.datatype
-        if not isinstance(datatype, str) or datatype not in INTEGERS | FLOATS:
-            allowed = ", ".join(sorted(INTEGERS | FLOATS))
+        if not isinstance(datatype, str) or datatype not in DATATYPES:
+            allowed = ", ".join(sorted(DATATYPES))
             raise InputError("inputs[0].datatype is not one of those pixels may have", f"use one of {allowed}")
         sizes = self._sizes(tensor.shape)
         if isinstance(tensor.data, memoryview):
@@ -61,14 +76,25 @@ class Pictures:
         return _read_pixels(flat(tensor.data, sizes, "numbers"), datatype).reshape(sizes)
 
     def read_body(self, content_type: str, body: bytes) -> tuple[Pixels, bool]:
-        """One picture: a PNG or JPEG by its first bytes; other octets are raw pixels.
+        """One picture: a PNG or JPEG by its first bytes; other octets are raw pixels. In parts: several.
 
         Raises:
             InputError: empty, damaged, or of another size.
             MediaError: a Content-Type that is none of MEDIA, or that is not what the body is.
-            TooLargeError: a picture of too many pixels.
+            TooLargeError: a picture of too many pixels, or too many parts or pixels together.
         """
+        if media_type(content_type) == MULTIPART:
+            parts = read_parts(content_type, body)
+            if (together := sum(read_each(parts, lambda part: pixels(part.body)))) > MAX_PIXELS_TOGETHER:
+                remedy = f"send at most {MAX_PIXELS_TOGETHER:,}, or smaller pictures"
+                raise TooLargeError(f"the pictures have {together:,} pixels together", remedy)
+            read = read_each(parts, lambda part: self._read_picture(media_type(part.content_type), part.body))
+            return np.stack(read), True
         return self._read_picture(media_type(content_type), body)[np.newaxis], False
+
+    @property
+    def max_batch(self) -> int:
+        return MAX_PICTURES
 
     def alone(self, batch: Pixels) -> Picture | None:
         return batch[0] if len(batch) == 1 and batch.dtype == np.uint8 else None
@@ -122,12 +148,16 @@ def read_raw(body: bytes, shape: Shape) -> Picture:
 
 
 def _read_pixels(data: list[Any], datatype: str) -> Pixels:
-    if not set(map(type, data)) <= {int, float}:
-        raise InputError("inputs[0].data holds something other than numbers", "send numbers from 0 to 255")
+    if datatype in RAW_ONLY:
+        raise InputError(f"{datatype} has no form in JSON", "send it as bytes, or use FP32")
+    what, kinds = ("booleans", {bool}) if datatype == "BOOL" else ("numbers", {int, float})
+    if not set(map(type, data)) <= kinds:
+        raise InputError(f"inputs[0].data holds something other than {what}", "send numbers from 0 to 255 as UINT8")
     try:
-        return np.frombuffer(bytes(data), np.uint8)
+        pixels: NDArray[Any] = np.frombuffer(bytes(data), np.uint8)
     except (TypeError, ValueError):
-        return _exact(_numbers(data), datatype)
+        pixels = _numbers(data)
+    return _exact(pixels, datatype)
 
 
 def _numbers(data: list[Any]) -> NDArray[np.float64]:
@@ -139,10 +169,16 @@ def _numbers(data: list[Any]) -> NDArray[np.float64]:
 
 def _exact(values: NDArray[Any], datatype: str) -> Pixels:
     """uint8 where every value is whole, so that one picture gives one answer however it was written."""
+    largest = LARGEST.get(datatype, 255)
+    if values.dtype == np.uint8 and largest == 255:
+        return values
+    if not ((values >= 0) & (values <= largest)).all():
+        raise InputError(
+            f"inputs[0].data holds values outside 0 to {largest}, which {datatype} has of the pixels from 0 to 255",
+            "send raw pixels, not normalised ones, as UINT8 or FP32",
+        )
     if values.dtype == np.uint8:
         return values
-    if not ((values >= 0) & (values <= 255)).all():
-        raise InputError("inputs[0].data holds values outside 0 to 255", "send raw pixels, not normalised ones")
     whole = bool((values == np.floor(values)).all())
     if datatype in INTEGERS and not whole:
         raise InputError(f"inputs[0].data holds fractions, but its datatype is {datatype}", "use FP32 or whole numbers")

@@ -11,28 +11,29 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.torch import load as load_tensors
 
+from raytune_app.data.features import PICTURE_FEATURES, TEXT_FEATURES, picture_features, text_features
+from raytune_app.data.reference import Reference
 from raytune_app.errors import CorruptModelError, DataError
+from raytune_app.manifest import GOLDEN, GRAPH, MODEL, WEIGHTS
 from raytune_app.models.catalog import Classifier, build
 from raytune_app.models.picture_classifier import PictureClassifier
 from raytune_app.models.signature import signature_from_dict
 from raytune_app.models.text_classifier import TextClassifier
-from raytune_app.registry import GOLDEN, MODEL, WEIGHTS, ModelVersion, Registry
+from raytune_app.registry import ModelVersion, Registry
 from raytune_app.spec.grammar import ModelSpec
 from raytune_app.storage import Storage
+from serving.drift import Expected
+from serving.engines import CHUNK, CPU, TORCH, Engine, Predict, choose, torch_engine
 from serving.inputs import Inputs
-from serving.pictures import Pictures, Pixels, Shape
+from serving.pictures import Pictures, Shape
 from serving.protocol import Probabilities
 from serving.texts import USUAL_CHARACTERS, Texts
-
-CHUNK = 128
-"""Pictures in one forward pass: more needs memory and gains nothing."""
 
 MAX_TOLERANCE = 1e-3
 """A version may not allow itself more: it could then be another model's outputs."""
@@ -68,7 +69,9 @@ class Predictor:
     Attributes:
         inputs: what it takes: pictures of one shape, or texts.
         labels: by index of the probabilities.
+        engine: which way of running the network was the fastest that reproduces the golden samples.
         example_s: seconds one usual example takes in a full batch, measured while warming up.
+        expected: of the data it was trained on; None for a version that was registered without statistics.
     """
 
     name: str
@@ -77,32 +80,47 @@ class Predictor:
     labels: tuple[str, ...]
     example_s: float
     _predict: Callable[[Any], Probabilities]
+    expected: Expected | None = None
+    engine: str = TORCH
 
     @classmethod
-    def load(cls, storage_uri: str, name: str, version: int) -> Predictor:
+    def load(cls, storage_uri: str, name: str, version: int, *, fastest: bool = False, device: str = CPU) -> Predictor:
         """Read a version whose files match the manifest and whose outputs match its golden samples.
+
+        Args:
+            fastest: measure which engine runs it fastest, instead of running it by torch as it was trained.
+            device: `cpu` or `cuda`, where the network runs.
 
         Raises:
             NotFoundError: no such model or version.
             CorruptModelError: a file does not match, cannot be used, or the outputs are not those recorded; names it.
         """
-        return cls.of(Registry(Storage(storage_uri)).find(f"{name}@{version}"))
+        return cls.of(Registry(Storage(storage_uri)).find(f"{name}@{version}"), fastest=fastest, device=device)
 
     @classmethod
-    def of(cls, found: ModelVersion) -> Predictor:
+    def of(cls, found: ModelVersion, *, fastest: bool = False, device: str = CPU) -> Predictor:
         """As `load`, for a version already found."""
         files = found.read()
         model = json.loads(files[MODEL])
         try:
-            classifier = _rebuild(model, files[WEIGHTS])
+            classifier = _rebuild(model, files[WEIGHTS]).to(device)
             ability = _ability(classifier, model, load_arrays(files[GOLDEN]))
             tolerance = _tolerance(model)
+            expected = _expected(classifier, model)
         except _UNUSABLE as error:
             reason = str(error).partition("\n")[0]
             raise CorruptModelError(f"{found.location} cannot be rebuilt: {reason}", REMEDY) from error
         _prove(ability, tolerance, found)
-        labels = classifier.signature.classes
-        return cls(found.name, found.version, ability.inputs, labels, _time(ability), ability.predict)
+        engine = Engine(TORCH, ability.predict)
+        if fastest and isinstance(classifier, PictureClassifier):
+            engine = choose(
+                classifier,
+                files.get(GRAPH) if device == CPU else None,
+                ability.golden,
+                partial(_holds, ability, tolerance),
+            )
+        labels, example_s = classifier.signature.classes, _time(ability, engine.predict)
+        return cls(found.name, found.version, ability.inputs, labels, example_s, engine.predict, expected, engine.name)
 
     @property
     def shape(self) -> Shape:
@@ -129,6 +147,19 @@ def _tolerance(model: Mapping[str, Any]) -> float:
     return tolerance
 
 
+def _expected(classifier: Classifier, model: Mapping[str, Any]) -> Expected | None:
+    """Raises ValueError for statistics of other classes or features than the model's."""
+    stored = model.get("reference")
+    if stored is None:
+        return None
+    reference = Reference.model_validate(stored)
+    texts = isinstance(classifier, TextClassifier)
+    names = TEXT_FEATURES if texts else PICTURE_FEATURES
+    if tuple(reference.features) != names or len(reference.classes) != len(classifier.signature.classes):
+        raise ValueError(f"its training statistics are not of {len(classifier.signature.classes)} classes and {names}")
+    return Expected(reference, text_features if texts else picture_features)
+
+
 def _ability(classifier: Classifier, model: Mapping[str, Any], golden: Mapping[str, NDArray[Any]]) -> _Ability:
     """Raises ValueError for golden samples that would prove nothing."""
     make = _of_texts if isinstance(classifier, TextClassifier) else _of_pictures
@@ -145,15 +176,7 @@ def _of_pictures(classifier: Any, model: Mapping[str, Any], golden: Mapping[str,
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         raise ValueError(f"golden inputs {images.dtype} {images.shape} are not pictures of shape {shape}")
     blank = np.zeros((CHUNK, *shape), np.uint8)
-    return _Ability(Pictures(shape), partial(_of_pixels, classifier), images, golden["probabilities"], blank)
-
-
-@torch.inference_mode()
-def _of_pixels(classifier: PictureClassifier, images: Pixels) -> Probabilities:
-    batch = torch.from_numpy(images if images.flags.writeable else images.copy())
-    parts = (batch,) if len(batch) <= CHUNK else torch.split(batch, CHUNK)
-    rows = [classifier(part).float().softmax(dim=1).numpy() for part in parts]
-    return rows[0] if len(rows) == 1 else np.concatenate(rows)
+    return _Ability(Pictures(shape), torch_engine(classifier).predict, images, golden["probabilities"], blank)
 
 
 def _of_texts(classifier: Any, model: Mapping[str, Any], golden: Mapping[str, NDArray[Any]]) -> _Ability:
@@ -173,18 +196,26 @@ def _golden_texts(utf8: NDArray[Any], offsets: NDArray[Any]) -> list[str]:
 
 def _prove(ability: _Ability, tolerance: float, found: ModelVersion) -> None:
     """A server that cannot reproduce what was recorded refuses to answer at all."""
-    difference = float(np.abs(ability.predict(ability.golden) - ability.expected).max())
+    difference = _difference(ability, ability.predict)
     if not difference <= tolerance:  # NaN refuses too
         what = f"the outputs differ from the recorded ones by {difference:.2g}, over {tolerance:.2g}"
         raise CorruptModelError(f"{found.location}/{GOLDEN}: {what}", REMEDY)
 
 
-def _time(ability: _Ability) -> float:
+def _holds(ability: _Ability, tolerance: float, predict: Predict) -> bool:
+    return _difference(ability, predict) <= tolerance
+
+
+def _difference(ability: _Ability, predict: Predict) -> float:
+    return float(np.abs(predict(ability.golden) - ability.expected).max())
+
+
+def _time(ability: _Ability, predict: Predict) -> float:
     """Seconds a usual example, best of three; also the warm-up."""
-    ability.predict(ability.usual[:1])
+    predict(ability.usual[:1])
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        ability.predict(ability.usual)
+        predict(ability.usual)
         best = min(best, time.perf_counter() - start)
     return best / ability.inputs.weight(ability.usual)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from serving.batching import Batcher
+from serving.drift import Expected, Window
 from serving.inputs import Inputs
 from serving.protocol import Probabilities
 from serving.statistics import Statistics
@@ -37,6 +38,11 @@ class Model(Protocol):
     def predict(self, batch: Any) -> Probabilities: ...
 
 
+def expected_of(model: Model) -> Expected | None:
+    """What the version knows of its training data; a model need not know anything."""
+    return getattr(model, "expected", None)
+
+
 @dataclass(frozen=True, slots=True)
 class Resident:
     """A version in memory, with a queue of its own, so that no batch ever mixes versions."""
@@ -46,8 +52,10 @@ class Resident:
     statistics: Statistics
 
     @classmethod
-    def of(cls, model: Model) -> Resident:
-        statistics = Statistics(len(model.labels))
+    def of(cls, model: Model, statistics: Statistics) -> Resident:
+        expected = expected_of(model)
+        if expected is not None and statistics.window is None:
+            statistics.window = Window(expected)
         return cls(
             model, Batcher(model.predict, model.inputs, model.example_s, executed=statistics.executed), statistics
         )
@@ -64,9 +72,11 @@ class Resident:
         try:
             probabilities = await self._probabilities(batch)
         except Exception:
-            self.statistics.failures += 1
+            self.statistics.failed(time.perf_counter() - start)
             raise
         self.statistics.answered(probabilities, time.perf_counter() - start, time.time())
+        if self.statistics.window is not None:
+            self.statistics.window.saw(batch, probabilities)
         return Answered(self.model, probabilities)
 
     async def _probabilities(self, batch: Any) -> Probabilities:

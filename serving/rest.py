@@ -7,30 +7,40 @@ cost more than the model's.
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import to_json
 
-from raytune_app.errors import InputError, MediaError, NotFoundError, RaytuneError, TooLargeError
-from serving import binary, playground
+from raytune_app.errors import InputError, NotFoundError, RaytuneError
+from serving import docs, observed, openapi, playground
+from serving.asgi import (
+    JSON,
+    TENSORS_HEADER,
+    Call,
+    ClientGoneError,
+    Entrance,
+    Incoming,
+    Receive,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    leaves_some,
+    lifespan,
+    refusal,
+    request_id,
+    send_reply,
+)
 from serving.dataplane import DataPlane
+from serving.door import Need
+from serving.feedback import read_version
 from serving.inputs import OCTETS
-from serving.protocol import MAX_BODY_BYTES, Answer, error_answer
+from serving.metrics import CONTENT_TYPE
+from serving.protocol import Answer, error_answer
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-Header = tuple[bytes, bytes]
-
-JSON = (b"content-type", b"application/json")
 TENSORS = (b"content-type", OCTETS.encode())
-_TENSORS_HEADER = binary.HEADER.lower().encode()
-KEY_HEADER = b"x-session-id"
-"""Whom a request is from; the header Ray Serve's own sticky sessions use."""
 _log = logging.getLogger("ray.serve")  # so that it lands in Serve's log of this replica
 
 
@@ -40,181 +50,177 @@ class MethodError(InputError):
     http_status = 405
 
 
-class Call(NamedTuple):
-    """A request before its body is read; `name` and `version` are those of a model's path, else empty."""
-
-    scope: Scope
-    receive: Receive
-    name: str
-    version: str | None
-
-
-class Request(NamedTuple):
-    """What of a request with a body the data plane needs.
-
-    Attributes:
-        json_bytes: how much of the body is JSON, if the client said so.
-        key: what the client is known by, if it said so; equal keys meet the same version.
-    """
-
-    content_type: str
-    json_bytes: int | None
-    body: bytes
-    key: bytes | None
-
-
-class Reply(NamedTuple):
-    """An answer; its Content-Length is added when it is sent."""
-
-    body: bytes
-    status: int = 200
-    headers: tuple[Header, ...] = (JSON,)
-
-
-Handler = Callable[[Call], Awaitable[Reply]]
+Told = Callable[[Call], Awaitable[Reply]]
+Asked = Callable[[Call, Request], Coroutine[Any, Any, Reply]]
+REPOSITORY_VERBS = ("load", "unload")
 READ, WRITE = ("GET", "HEAD"), ("POST",)
-_NONE: tuple[Handler | None, tuple[str, ...]] = (None, ())
+
+
+class Route(NamedTuple):
+    """What answers a path: with `told` the headers are enough, with `asked` the body is read first."""
+
+    methods: tuple[str, ...]
+    need: Need
+    told: Told | None = None
+    asked: Asked | None = None
+
+
+class Repository(Protocol):
+    """Where models are loaded from; `serving.replica.Replica` is one."""
+
+    async def load(self, name: str, version: int | None) -> None: ...
+    async def unload(self, name: str, version: int | None) -> None: ...
 
 
 class Rest:
     """The ASGI application over one DataPlane.
 
     Args:
-        max_body_bytes: a longer body is refused, by its header where it has one, else as soon as it gets too long.
+        repository: loads and unloads versions; None: there is nothing to load from.
+        entrance: who is let in, how much at once, and for how long.
     """
 
-    def __init__(self, plane: DataPlane, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, plane: DataPlane, repository: Repository | None = None, entrance: Entrance | None = None
+    ) -> None:
         self._plane = plane
-        self._max_body_bytes = max_body_bytes
-        page = playground.load()
-        self._page = Reply(page.body, headers=page.headers)
-        self._of_paths: dict[str, tuple[Handler | None, tuple[str, ...]]] = {
-            "/": (self._playground, READ),
-            "/playground": (self._playground, READ),
-            "/v2": (_told(plane.metadata), READ),
-            "/v2/": (_told(plane.metadata), READ),
-            "/v2/health/live": (_told(plane.live), READ),
-            "/v2/health/ready": (_told(plane.ready), READ),
-            "/v2/repository/index": (_told(plane.index), ("POST", *READ)),
+        self._entrance = entrance or Entrance()
+        self._of_paths = {
+            "/": Route(READ, Need.OPEN, _page(playground.load())),
+            "/playground": Route(READ, Need.OPEN, _page(playground.load())),
+            "/docs": Route(READ, Need.OPEN, _page(docs.load())),
+            "/openapi.json": Route(READ, Need.OPEN, _told(openapi.document)),
+            "/v2": Route(READ, Need.INFER, _told(plane.metadata)),
+            "/v2/": Route(READ, Need.INFER, _told(plane.metadata)),
+            "/v2/health/live": Route(READ, Need.OPEN, _told(plane.live)),
+            "/v2/health/ready": Route(READ, Need.OPEN, _told(plane.ready)),
+            "/v2/models/stats": Route(READ, Need.INFER, _told(plane.model_statistics)),
+            "/v2/repository/index": Route(("POST", *READ), Need.INFER, _told(plane.index)),
+            "/v2/traffic": Route(READ, Need.INFER, _told(plane.overview)),
+            "/metrics": Route(READ, Need.INFER, self._metrics),
         }
-        self._of_models: dict[str, tuple[Handler, tuple[str, ...]]] = {
-            "": (_told_of_model(plane.model_metadata), READ),
-            "ready": (_told_of_model(plane.model_ready), READ),
-            "infer": (self._infer, WRITE),
-            "classify": (self._classify, WRITE),
+        self._of_models = {
+            "": Route(READ, Need.INFER, _told_of_model(plane.model_metadata)),
+            "ready": Route(READ, Need.OPEN, _told_of_model(plane.model_ready)),
+            "config": Route(READ, Need.INFER, _told_of_model(plane.model_config)),
+            "stats": Route(READ, Need.INFER, _told_of_model(plane.model_statistics)),
+            "drift": Route(READ, Need.INFER, _told_of_model(partial(observed.drift, plane))),
+            "infer": Route(WRITE, Need.INFER, asked=self._infer),
+            "classify": Route(WRITE, Need.INFER, asked=self._classify),
+            "feedback": Route(WRITE, Need.INFER, asked=self._feedback),
         }
+        if repository is not None:
+            self._of_models["load"] = Route(WRITE, Need.ADMIN, asked=_changes(repository.load))
+            self._of_models["unload"] = Route(WRITE, Need.ADMIN, asked=_changes(repository.unload))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
         elif scope["type"] == "http":
-            await _send(send, await self._answer(scope, receive))
+            identity, incoming = request_id(scope["headers"]), Incoming(receive)
+            try:
+                reply = await self._answer(scope, incoming, identity)
+            except ClientGoneError:
+                return  # nobody is there to be told
+            await send_reply(send, reply, identity, close=leaves_some(incoming, scope["headers"]))
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+    async def _answer(self, scope: Scope, receive: Receive, identity: bytes) -> Reply:
         try:
             return await self._route(scope, receive)
         except RaytuneError as error:
-            return Reply(error_answer(error), error.http_status)
+            return refusal(error)
+        except ClientGoneError:
+            raise
         except Exception:  # noqa: BLE001  # nothing internal may reach a client
-            request_id = uuid.uuid4().hex
-            _log.exception("request %s failed", request_id)
-            return Reply(to_json({"error": "internal error", "request_id": request_id}), 500)
+            name = identity.decode()
+            _log.exception("request %s failed", name)
+            return Reply(to_json({"error": "internal error", "request_id": name}), 500)
 
     async def _route(self, scope: Scope, receive: Receive) -> Reply:
         path = scope["path"]
         name, version, verb = _model_path(path)
-        handler, methods = (
-            self._of_models[verb] if name and verb in self._of_models else self._of_paths.get(path, _NONE)
-        )
-        if handler is None:
+        route = self._of_paths.get(path) or (self._of_models.get(verb) if name else None)
+        if route is None:
             raise NotFoundError("no such path", "see GET /v2, /v2/models/NAME and, in a browser, /")
-        if scope["method"] not in methods:
-            raise MethodError("this path does not take that method", f"use {methods[0]}")
-        return await handler(Call(scope, receive, name, version))
+        if scope["method"] not in route.methods:
+            return _not_allowed(route.methods)
+        self._entrance.admit(route.need, scope["headers"])
+        call = Call(scope, receive, name, version)
+        if route.told is not None:
+            return await route.told(call)
+        assert route.asked is not None, path
+        return await self._entrance.let_in(call, route.asked)
 
-    async def _infer(self, call: Call) -> Reply:
-        request = await self._request(call)
+    async def _infer(self, call: Call, request: Request) -> Reply:
         return _tensors(await self._plane.infer(call.name, call.version, request.body, request.json_bytes, request.key))
 
-    async def _classify(self, call: Call) -> Reply:
-        request = await self._request(call)
+    async def _classify(self, call: Call, request: Request) -> Reply:
         media = request.content_type
         return Reply(await self._plane.classify(call.name, call.version, media, request.body, request.key))
 
-    async def _playground(self, call: Call) -> Reply:
-        return self._page
+    async def _feedback(self, call: Call, request: Request) -> Reply:
+        return Reply(to_json(self._plane.feedback(call.name, request.body)))
 
-    async def _request(self, call: Call) -> Request:
-        """Raises InputError, MediaError, TooLargeError."""
-        content_type, json_bytes, key = OCTETS, None, None
-        for header, value in call.scope["headers"]:
-            if header == b"content-type":
-                content_type = value.decode("latin-1")
-            elif header == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body_bytes:
-                raise self._too_large()
-            elif header == _TENSORS_HEADER:
-                json_bytes = binary.header_value(value)
-            elif header == KEY_HEADER:
-                key = value
-            elif header == b"content-encoding" and value.lower() != b"identity":
-                raise MediaError("compressed bodies are not accepted", "send the body as it is")
-        return Request(content_type, json_bytes, await self._read(call.receive), key)
-
-    async def _read(self, receive: Receive) -> bytes:
-        parts, size, more = [], 0, True
-        while more:
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_body_bytes:
-                raise self._too_large()
-            more = message.get("more_body", False)
-        return b"".join(parts)
-
-    def _too_large(self) -> TooLargeError:
-        return TooLargeError(f"the body is over {self._max_body_bytes:,} bytes", "send smaller or fewer examples")
+    async def _metrics(self, call: Call) -> Reply:
+        return Reply(observed.metrics(self._plane), headers=((b"content-type", CONTENT_TYPE.encode()),))
 
 
-async def _send(send: Send, reply: Reply) -> None:
-    headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+def _changes(change: Callable[[str, int | None], Awaitable[None]]) -> Asked:
+    async def handler(call: Call, request: Request) -> Reply:
+        await change(call.name, read_version(request.body))
+        return Reply(b"{}")
+
+    return handler
+
+
+def _not_allowed(methods: tuple[str, ...]) -> Reply:
+    error = MethodError("this path does not take that method", f"use {methods[0]}")
+    return Reply(error_answer(error), error.http_status, (JSON, (b"allow", ", ".join(methods).encode())))
 
 
 def _tensors(answer: Answer) -> Reply:
     if answer.json_bytes is None:
         return Reply(answer.body)
-    return Reply(answer.body, headers=(TENSORS, (_TENSORS_HEADER, str(answer.json_bytes).encode())))
+    return Reply(answer.body, headers=(TENSORS, (TENSORS_HEADER, str(answer.json_bytes).encode())))
 
 
 def _model_path(path: str) -> tuple[str, str | None, str]:
-    """`/v2/models/{name}[/versions/{version}][/{verb}]` as (name, version, verb); ("", None, "") for another path."""
+    """`/v2/models/{name}[/versions/{version}][/{verb}]` or `/v2/repository/models/{name}/{load or unload}`.
+
+    Returns:
+        (name, version, verb); ("", None, "") for another path.
+    """
     parts = path.rstrip("/").split("/")
+    if parts[1:4] == ["v2", "repository", "models"] and len(parts) == 6 and parts[5] in REPOSITORY_VERBS:
+        return parts[4], None, parts[5]
     if len(parts) < 4 or parts[1] != "v2" or parts[2] != "models":
         return "", None, ""
     name, rest, version = parts[3], parts[4:], None
     if len(rest) >= 2 and rest[0] == "versions":
         version, rest = rest[1], rest[2:]
-    if len(rest) > 1:
+    if len(rest) > 1 or (rest and rest[0] in REPOSITORY_VERBS):
         return "", None, ""
     return name, version, rest[0] if rest else ""
 
 
-def _told(content: Callable[[], Any]) -> Handler:
+def _page(page: playground.Page) -> Told:
+    reply = Reply(page.body, headers=page.headers)
+
+    async def handler(call: Call) -> Reply:
+        return reply
+
+    return handler
+
+
+def _told(content: Callable[[], Any]) -> Told:
     async def handler(call: Call) -> Reply:
         return Reply(to_json(content()))
 
     return handler
 
 
-def _told_of_model(content: Callable[[str, str | None], Any]) -> Handler:
+def _told_of_model(content: Callable[[str, str | None], Any]) -> Told:
     async def handler(call: Call) -> Reply:
         return Reply(to_json(content(call.name, call.version)))
 
     return handler
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while (await receive())["type"] != "lifespan.shutdown":
-        await send({"type": "lifespan.startup.complete"})
-    await send({"type": "lifespan.shutdown.complete"})

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from raytune_app.latency import BOUNDS_S, place
 from serving.protocol import Probabilities
 
-LATENCY_BOUNDS_S = tuple(1e-4 * 1.25**step for step in range(62))
-"""Upper bounds of the latency histogram, 0.1 ms to about 80 s; what is over the last one is counted after it."""
+if TYPE_CHECKING:
+    from serving.drift import Window
+
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 CONFIDENCE_BINS = 10
 
@@ -27,22 +27,26 @@ class Statistics:
     Attributes (each in `snapshot` under its name):
         requests: answered; failures: those it could not answer though the request was good.
         examples: inferred; executions: batches computed for them.
-        request_s, queue_s, compute_s: summed seconds: of whole requests; of examples waiting; of batches computed.
-        latency: answered requests by LATENCY_BOUNDS_S; batches: executions by BATCH_BOUNDS.
+        request_s, failure_s, queue_s, compute_s: summed seconds: of whole requests, answered and not; of examples
+            waiting; of batches computed.
+        latency: answered requests by `raytune_app.latency`; batches: executions by BATCH_BOUNDS.
         classes: answers by class; confidence: answers by tenths of the largest probability.
+        confidence_sum: the largest probabilities added up.
         right, wrong: answers whose true label came back.
         agreed, differed: as a shadow, answers equal to the champion's and others; dropped: not looked at, too busy.
         last_at: Unix time of the last answer, 0 if there was none.
+        window: recent examples, told in `snapshot` by its own names; None for a version without training statistics.
     """
 
     def __init__(self, classes: int) -> None:
         self.requests = self.failures = self.examples = self.executions = 0
-        self.request_s = self.queue_s = self.compute_s = self.last_at = 0.0
+        self.request_s = self.failure_s = self.queue_s = self.compute_s = self.confidence_sum = self.last_at = 0.0
         self.right = self.wrong = self.agreed = self.differed = self.dropped = 0
-        self.latency = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self.latency = [0] * (len(BOUNDS_S) + 1)
         self.batches = [0] * (len(BATCH_BOUNDS) + 1)
         self.classes = [0] * classes
         self.confidence = [0] * CONFIDENCE_BINS
+        self.window: Window | None = None
 
     def executed(self, examples: int, queue_s: float, compute_s: float) -> None:
         """A batch was computed; `queue_s` is the sum over its examples."""
@@ -57,21 +61,39 @@ class Statistics:
         self.requests += 1
         self.request_s += request_s
         self.last_at = now
-        self.latency[bisect_left(LATENCY_BOUNDS_S, request_s)] += 1
+        self.latency[place(request_s)] += 1
         if len(probabilities) == 1:
             row = probabilities[0]
             index = int(row.argmax())
+            confidence = float(row[index])
             self.classes[index] += 1
-            self.confidence[_bin(float(row[index]))] += 1
+            self.confidence[_bin(confidence)] += 1
+            self.confidence_sum += confidence
         else:
             for index in probabilities.argmax(axis=1).tolist():
                 self.classes[index] += 1
             for confidence in probabilities.max(axis=1).tolist():
                 self.confidence[_bin(confidence)] += 1
+                self.confidence_sum += confidence
+
+    def failed(self, request_s: float) -> None:
+        """A good request could not be answered."""
+        self.failures += 1
+        self.failure_s += request_s
+
+    def told(self, *, right: bool) -> None:
+        """The true label of an answer came back."""
+        if right:
+            self.right += 1
+        else:
+            self.wrong += 1
 
     def snapshot(self) -> Snapshot:
         """Every count as JSON values."""
-        return {name: list(value) if isinstance(value, list) else value for name, value in vars(self).items()}
+        values = vars(self).copy()
+        window = values.pop("window")
+        own = {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
+        return own if window is None else {**own, **window.snapshot()}
 
 
 def added(snapshots: Iterable[Mapping[str, Any]]) -> Snapshot:
@@ -89,20 +111,6 @@ def added(snapshots: Iterable[Mapping[str, Any]]) -> Snapshot:
             else:
                 total[name] = before + value
     return total
-
-
-def quantile_s(latency: list[int], share: float) -> float:
-    """The latency in seconds that `share` of the requests stayed under, to within a bound (25 %); NaN for none."""
-    total = sum(latency)
-    if not total:
-        return float("nan")
-    place = int(np.searchsorted(np.cumsum(latency), share * total))
-    return LATENCY_BOUNDS_S[min(place, len(LATENCY_BOUNDS_S) - 1)]
-
-
-def over_s(latency: list[int], bound_s: float) -> int:
-    """How many requests took longer than `bound_s`, rounded up to a bound of the histogram."""
-    return sum(latency[bisect_left(LATENCY_BOUNDS_S, bound_s) + 1 :])
 
 
 def _bin(confidence: float) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from raytune_app.errors import InputError, MediaError, TooLargeError
 from serving.binary import read_strings
 from serving.inputs import CURL_DEFAULT, OCTETS, Tensor, flat, media_type, parsed
+from serving.multipart import MULTIPART, read_each, read_parts
 
 MAX_TEXTS = 1024
 """Texts in one request."""
@@ -52,7 +53,7 @@ class Texts:
         return _checked(flat(tensor.data, sizes, "strings"), "inputs[0].data holds something other than strings")
 
     def read_body(self, content_type: str, body: bytes) -> tuple[list[str], bool]:
-        """One text, or those of a JSON list.
+        """One text, or those of a JSON list or of parts.
 
         Raises:
             InputError: empty, not UTF-8, or not JSON of the form that is taken.
@@ -60,11 +61,17 @@ class Texts:
             TooLargeError: over MAX_TEXTS or MAX_TEXT_BYTES.
         """
         media = media_type(content_type)
+        if media == MULTIPART:
+            return read_each(read_parts(content_type, body), lambda part: _decoded(part.body, "the text")), True
         if media not in MEDIA:
             raise MediaError("Content-Type is not one this model takes", f"send {', '.join(MEDIA[:3])}")
         if not body:
             raise InputError("the body is empty", _BODY)
         return _read_json(body) if media == JSON else ([_decoded(body, "the text")], False)
+
+    @property
+    def max_batch(self) -> int:
+        return MAX_TEXTS
 
     def alone(self, batch: list[str]) -> str | None:
         return batch[0] if len(batch) == 1 and len(batch[0]) <= SHARED_CHARACTERS else None

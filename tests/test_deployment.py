@@ -9,10 +9,12 @@ import pytest
 
 from raytune_app import deployment
 from raytune_app.cluster import Cluster
-from raytune_app.deployment import Plan, check_port, deploy
+from raytune_app.deployment import deploy
 from raytune_app.errors import CorruptModelError, EndpointError, InputError, NotFoundError
 from raytune_app.fastpath import free_ports
+from raytune_app.lock import Lock
 from raytune_app.registry import Draft, Registry
+from raytune_app.serving_plan import EVERYWHERE, Plan, check_port, traffic_of
 
 CLUSTER = Cluster("http://127.0.0.1:1", embedded=True, token_file=None, cpus=2, gpus=0)
 TRACEBACK = """The deployment failed to start 1 times in a row. Error:
@@ -100,7 +102,8 @@ def test_an_unknown_model_is_told_before_anything_is_sent(monkeypatch: pytest.Mo
 
 
 def test_another_version_changes_nothing_but_user_config() -> None:
-    one, two = (Plan({"mnist": version}, "/store").config() for version in (1, 2))
+    lock = Lock()
+    one, two = (Plan(traffic_of({"mnist": version}), "/store", lock=lock, board="b").config() for version in (1, 2))
     for config in (one, two):
         config["applications"][0]["deployments"][0].pop("user_config")
     assert one == two
@@ -116,6 +119,25 @@ def test_a_taken_port_is_refused_and_a_free_one_is_not() -> None:
     check_port(port)
 
 
+def test_http_and_grpc_are_refused_one_port_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch, registry_with_mnist: Registry
+) -> None:
+    fake, port = FakeServe({}), free_ports(1)[0]
+    monkeypatch.setattr(deployment, "_client", lambda _: fake)
+    with pytest.raises(InputError, match=f"cannot share port {port}"):
+        deploy(CLUSTER, {"mnist": 1}, registry_with_mnist.storage.uri, port=port, grpc_port=port)
+    assert fake.sent == []
+
+
+def test_a_taken_port_for_grpc_is_refused_by_its_own_option() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InputError) as caught:
+            check_port(taken.getsockname()[1], option="--grpc-port")
+    assert "--grpc-port" in str(caught.value.remedy)
+
+
 @pytest.mark.parametrize("port", [-1, 70_000])
 def test_a_port_that_cannot_be_is_refused(port: int) -> None:
     with pytest.raises(InputError, match="does not exist"):
@@ -123,5 +145,5 @@ def test_a_port_that_cannot_be_is_refused(port: int) -> None:
 
 
 def test_the_url_of_an_endpoint_for_everyone_is_one_that_can_be_asked() -> None:
-    everywhere = deployment.Deployment(CLUSTER, Plan({"mnist": 1}, "/store", host=deployment.EVERYWHERE[0], port=80))
+    everywhere = deployment.Deployment(CLUSTER, Plan(traffic_of({"mnist": 1}), "/store", host=EVERYWHERE[0], port=80))
     assert everywhere.url == "http://127.0.0.1:80"

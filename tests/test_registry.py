@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_app.errors import CorruptModelError, InputError, NotFoundError, StorageError
-from raytune_app.registry import FILES, Draft, Registry
+from raytune_app.manifest import FILES
+from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
+from raytune_app.traffic import Mode, Rollout
 
 DRAFT = Draft(model={"network": {"name": "tutorial_cnn"}}, weights=b"weights", golden=b"golden", card="# card\n")
 
@@ -209,3 +211,43 @@ def test_a_version_number_of_thousands_of_digits_is_not_found(registry: Registry
     registry.register("mnist", DRAFT)
     with pytest.raises(NotFoundError):
         registry.find("mnist@" + "9" * 5000)
+
+
+def test_a_rollout_lasts_until_any_move_of_the_champion(registry: Registry) -> None:
+    for _ in range(3):
+        registry.register("mnist", DRAFT)
+    registry.promote("mnist", 1)
+    rollout = Rollout(challenger=2, mode=Mode.SHADOW, share=0.5, started_at=7.0)
+    registry.start_rollout("mnist", rollout)
+    assert registry.rollout("mnist") == rollout
+    assert registry.aliases("mnist") == {"champion": 1}
+    assert registry.end_rollout("mnist", "too slow") == 2
+    assert registry.rollout("mnist") is None
+    assert registry.history("mnist")[-1]["reason"] == "too slow"
+    for move in (lambda: registry.promote("mnist", 3), lambda: registry.rollback("mnist")):
+        registry.start_rollout("mnist", rollout)
+        move()
+        assert registry.rollout("mnist") is None
+    assert registry.aliases("mnist") == {"champion": 1}
+
+
+def test_a_rollout_needs_a_champion_and_another_version(registry: Registry) -> None:
+    registry.register("mnist", DRAFT)
+    with pytest.raises(NotFoundError, match="no champion"):
+        registry.start_rollout("mnist", Rollout(challenger=1))
+    registry.promote("mnist", 1)
+    with pytest.raises(InputError, match="champion itself"):
+        registry.start_rollout("mnist", Rollout(challenger=1))
+    with pytest.raises(NotFoundError, match="no version"):
+        registry.start_rollout("mnist", Rollout(challenger=9))
+    with pytest.raises(NotFoundError, match="being tried"):
+        registry.end_rollout("mnist", "")
+
+
+def test_a_card_may_grow_and_the_version_still_proves_itself(registry: Registry) -> None:
+    registry.register("mnist", DRAFT)
+    registry.add_to_card("mnist@1", "## Evaluation\n")
+    registry.add_to_card("mnist@1", "## Another\n")
+    files = registry.find("mnist@1").read()
+    assert files["MODEL_CARD.md"].decode() == "# card\n\n## Evaluation\n\n## Another\n"
+    assert files["weights.safetensors"] == DRAFT.weights

@@ -1,24 +1,21 @@
-"""Verbs of the endpoint: serve and evaluate."""
+"""The verb serve: an endpoint that follows the registry until Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from raytune_app.cli.door import KEY_VARIABLE, add_lock_options, lock_of, who_may_ask
 from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_registry
-from raytune_app.cli.predict import MODEL_HELP, is_of_texts, noun
+from raytune_app.cli.predict import MODEL_HELP, is_of_texts
+from raytune_app.cli.watching import add_options, watching
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from raytune_app.cluster import Cluster
     from raytune_app.deployment import Deployment
-    from raytune_app.endpoint import Evaluation
-    from raytune_app.registry import ModelVersion
-    from raytune_app.spec.grammar import DataSpec
 
 
 def add(subparsers: Any) -> None:
@@ -29,16 +26,23 @@ def add(subparsers: Any) -> None:
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
     )
     serve.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
-    serve.add_argument("--replicas", type=_positive, default=1, help="processes that answer (default: 1)")
-    serve.add_argument("--cpus", type=_positive, default=1, help="CPUs of each process (default: 1)")
-    serve.add_argument("--address", help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)")
-    serve.set_defaults(run=_serve)
-    evaluate = subparsers.add_parser("evaluate", help="send the sealed test set through an endpoint")
-    evaluate.add_argument("model", metavar="MODEL", help="a name such as mnist")
-    evaluate.add_argument(
-        "--url", default="http://127.0.0.1:8000", help="the endpoint (default: http://127.0.0.1:8000)"
+    serve.add_argument(
+        "--grpc-port", type=int, help="answer gRPC too, on this port of the same host (default: no gRPC)"
     )
-    evaluate.set_defaults(run=_evaluate)
+    serve.add_argument(
+        "--replicas", type=_replicas, default=(1, None), help="processes that answer: 2, or 1..8 by load (default: 1)"
+    )
+    serve.add_argument("--cpus", type=_positive, default=1, help="CPUs of each process (default: 1)")
+    serve.add_argument(
+        "--gpus", type=float, default=0, help="part of a GPU for each process, such as 0.25 (default: 0)"
+    )
+    serve.add_argument(
+        "--engine", choices=("auto", "torch"), default="auto", help="auto: the fastest that is right; torch: to the bit"
+    )
+    serve.add_argument("--address", help="address of a running Ray (default: $RAY_ADDRESS, else an embedded local one)")
+    add_options(serve)
+    add_lock_options(serve)
+    serve.set_defaults(run=_serve)
 
 
 def _positive(text: str) -> int:
@@ -48,115 +52,58 @@ def _positive(text: str) -> int:
     return value
 
 
+def _replicas(text: str) -> tuple[int, int | None]:
+    """`2`, or `1..8`."""
+    least, dots, most = text.partition("..")
+    return _positive(least), _positive(most) if dots else None
+
+
 def _serve(args: argparse.Namespace) -> int:
     from raytune_app.cli.interrupt import terminate_as_interrupt, wait_for_interrupt
     from raytune_app.cluster import connect
-    from raytune_app.deployment import check_port, deploy
+    from raytune_app.deployment import deploy
+    from raytune_app.serving_plan import check_port
+    from raytune_app.steward import Steward, wanted
 
-    models = _resolve(args)
+    registry = open_registry(args)
+    models = wanted(registry, args.models)
+    watch, lock = watching(args), lock_of(args)
     if not args.address:
         check_port(args.port, args.host)
     terminate_as_interrupt()
     say("starting Ray")
-    where = {"host": args.host, "port": args.port, "replicas": args.replicas, "cpus": args.cpus}
+    where = {name: getattr(args, name) for name in ("host", "port", "grpc_port", "cpus", "gpus", "engine")}
+    where |= dict(zip(("replicas", "most"), args.replicas, strict=True))
     with (
         connect(args.address) as cluster,
-        deploy(cluster, models, open_registry(args).storage.uri, **where, progress=say) as deployment,
+        deploy(cluster, models, registry.storage.uri, **where, watching=watch, lock=lock, progress=say) as deployment,
     ):
         _announce(args, cluster, deployment)
-        wait_for_interrupt()
+        wait_for_interrupt(Steward(registry, args.models, deployment, models, say, time.time).step)
         say("stopping")
     say("stopped; nothing is left running" if cluster.embedded else "stopped; the cluster goes on")
     return 0
 
 
-def _resolve(args: argparse.Namespace) -> dict[str, int]:
-    """The versions to serve. Raises InputError if two of one model are named."""
-    from raytune_app.errors import InputError
-
-    models: dict[str, int] = {}
-    for ref in args.models:
-        found = open_registry(args).find(ref)
-        if models.setdefault(found.name, found.version) != found.version:
-            raise InputError(f"two versions of {found.name!r} are named", "serve one version of each model")
-    return models
-
-
 def _announce(args: argparse.Namespace, cluster: Cluster, deployment: Deployment) -> None:
-    models = dict(deployment.plan.models)
+    models = {name: traffic.champion for name, traffic in deployment.plan.models.items()}
     name = next(iter(models))
     text = f"ready at {deployment.url}: {', '.join(f'{model}@{version}' for model, version in models.items())}"
     content = {"url": deployment.url, "models": models, "dashboard": cluster.dashboard_url}
+    if args.grpc_port is not None:
+        content["grpc"] = f"{urlsplit(deployment.url).hostname}:{args.grpc_port}"
+        text += f"; gRPC at {content['grpc']}"
     takes_text = is_of_texts(open_registry(args).find(f"{name}@{models[name]}"))
     body, example = ("'what a lovely film'", "'what a lovely film'") if takes_text else ("@digit.png", "digit.png")
+    lock = deployment.plan.lock
+    curl = "curl" + (f" --cacert {lock.tls_cert}" if lock.tls_cert else "")
+    curl += f' -H "authorization: Bearer ${KEY_VARIABLE}"' if lock.keys_file else ""
+    trust = f" --ca {lock.tls_cert}" if lock.tls_cert else ""
     then = [
-        f"curl --data-binary {body} {deployment.url}/v2/models/{name}/classify",
-        f"raytune predict {name} {example} --url {deployment.url}",
-        f"raytune evaluate {name} --url {deployment.url}",
+        f"{curl} --data-binary {body} {deployment.url}/v2/models/{name}/classify",
+        f"raytune predict {name} {example} --url {deployment.url}{trust}",
+        f"raytune evaluate {name} --url {deployment.url}{trust}",
     ]
     result(args, text, content, then)
+    say(who_may_ask(lock, args.host))
     say(f"try it in a browser: {deployment.url}\nRay dashboard: {cluster.login}\nCtrl-C stops")
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    from raytune_app.data.arrays import Arrays
-    from raytune_app.data.catalog import load_test
-    from raytune_app.endpoint import Endpoint
-
-    with Endpoint(args.url) as endpoint:
-        metadata = endpoint.metadata(args.model)
-        found = open_registry(args).find(f"{args.model}@{metadata['versions'][0]}")
-        test = load_test(_data_of(found), metadata["labels"])
-        say(f"sending {len(test):,} {noun(found)}s to {found.ref} at {endpoint.url}")
-        examples = test.images if isinstance(test, Arrays) else list(test)
-        evaluation = endpoint.evaluate(found.name, examples, test.labels)
-    scores = _scores(evaluation, test.labels, metadata["labels"])
-    example = "'what a lovely film'" if is_of_texts(found) else "digit.png"
-    then = [f"raytune predict {args.model} {example} --url {args.url}", "raytune models"]
-    result(args, _report(evaluation, scores, found), {**_numbers(evaluation), "model": found.ref, "test": scores}, then)
-    return 0
-
-
-def _data_of(found: ModelVersion) -> DataSpec:
-    """The data a version was trained on: from its study if that is still there, else by name."""
-    from raytune_app.errors import InputError
-    from raytune_app.spec.grammar import DataSpec
-    from raytune_app.storage import StudyPaths
-    from raytune_app.tuning.folder import StudyFolder
-
-    lineage = found.model.get("lineage", {})
-    study = StudyFolder(found.storage, StudyPaths(str(lineage.get("study"))))
-    if "study" in lineage and found.storage.exists(study.paths.spec):
-        return study.experiment().data
-    if lineage.get("data") in (None, "image_folder", "text_file"):
-        raise InputError(
-            f"{found.ref} does not say where its test data is", "keep its study's folder in the same storage"
-        )
-    return DataSpec(name=lineage["data"], neutral="neutral" in found.model["labels"])
-
-
-def _scores(evaluation: Evaluation, truth: NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
-    from raytune_app.training.metrics import confusion, report_scores
-
-    return report_scores(confusion(truth, evaluation.predictions, len(labels)), labels, seed=0)
-
-
-def _report(evaluation: Evaluation, scores: dict[str, Any], found: ModelVersion) -> str:
-    from raytune_app.cli.summary import champion_text
-
-    registered = (found.model.get("metrics", {}).get("test") or {}).get("accuracy")
-    same = (
-        ""
-        if registered is None
-        else f" ({'equal to' if registered == evaluation.accuracy else f'NOT {registered}, as'} registered)"
-    )
-    return (
-        f"{found.ref}: accuracy {evaluation.accuracy:.4f}{same}\n{champion_text(scores)}\n"
-        f"one {noun(found)} a request: p50 {evaluation.p50_ms:.2f} ms, p99 {evaluation.p99_ms:.2f} ms\n"
-        f"in batches: {evaluation.examples_per_s:,.0f} {noun(found)}s/s"
-    )
-
-
-def _numbers(evaluation: Evaluation) -> dict[str, Any]:
-    keys = ("n", "accuracy", "p50_ms", "p99_ms", "examples_per_s")
-    return {key: getattr(evaluation, key) for key in keys}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -15,12 +16,18 @@ def terminate_as_interrupt() -> None:
         signal.signal(number, _interrupt)
 
 
-def wait_for_interrupt() -> None:
-    """Return at Ctrl-C or SIGTERM; a second one does not disturb the orderly stop that follows."""
+def wait_for_interrupt(meanwhile: Callable[[], None] | None = None, every_s: float = 1.0) -> None:
+    """Return at Ctrl-C or SIGTERM; a second one does not disturb the orderly stop that follows.
+
+    Args:
+        meanwhile: called again and again, with `every_s` between.
+    """
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    while not stop.wait(None if meanwhile is None else every_s):
+        if meanwhile is not None:
+            meanwhile()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import raytune_app
-from raytune_app.cli import demo, endpoint, models, predict, studies
+from raytune_app.cli import demo, door, endpoint, evaluate, models, predict, rollout, serving, studies
 from raytune_app.errors import RaytuneError
 
 INTERRUPTED = 130
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"raytune {raytune_app.__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for group in (studies, models, endpoint, predict, demo):
+    for group in (studies, models, rollout, endpoint, door, predict, evaluate, serving, demo):
         group.add(subparsers)
     for verb in subparsers.choices.values():
         _add_common(verb)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raytune_app.cli.door import add_client_options, client_of
 from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_registry
 
@@ -38,6 +39,7 @@ def add(subparsers: Any) -> None:
     predict.add_argument(
         "--url", help="endpoint to ask (default: the one on port 8000 if it has the model, else none is needed)"
     )
+    add_client_options(predict)
     predict.set_defaults(run=_predict)
 
 
@@ -70,7 +72,7 @@ def _ask_url(args: argparse.Namespace) -> tuple[Answers, str, list[str]]:
 
     name, _, tag = args.model.partition("@")
     version = None if not tag else int(tag) if tag.isdecimal() else open_registry(args).find(args.model).version
-    with Endpoint(args.url) as endpoint:
+    with Endpoint(args.url, **client_of(args)) as endpoint:
         takes_text = endpoint.metadata(name)["inputs"][0]["datatype"] == "BYTES"
         examples = _texts(args.examples) if takes_text else args.examples
         return _asked(endpoint, name, version, examples, takes_text=takes_text), endpoint.url, examples
@@ -85,7 +87,7 @@ def _ask_nearest(args: argparse.Namespace) -> tuple[Answers, str, list[str]]:
     examples = _texts(args.examples) if takes_text else args.examples
     if not _serves(DEFAULT_URL, found):
         return _predict_here(found, examples), f"{found.ref}, loaded here", examples
-    with Endpoint(DEFAULT_URL) as endpoint:
+    with Endpoint(DEFAULT_URL, **client_of(args)) as endpoint:
         return _asked(endpoint, found.name, found.version, examples, takes_text=takes_text), endpoint.url, examples
 
 

@@ -10,6 +10,9 @@ from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
 
 from raytune_app.data.arrays import Arrays, Training
+from raytune_app.data.reference import Reference, reference, sample
+from raytune_app.models.graph import onnx_graph
+from raytune_app.models.picture_classifier import PictureClassifier
 from raytune_app.registry import Draft, Registry
 from raytune_app.spec.grammar import RegisterSpec
 from raytune_app.training.predict import answers
@@ -33,6 +36,7 @@ def publish(folder: StudyFolder, champion: Champion, data: Training, target: Reg
         weights=save_tensors({name: value.contiguous() for name, value in champion.classifier.state_dict().items()}),
         golden=_golden(champion, data),
         card=_card(folder, champion, target),
+        graph=_graph(champion, data),
     )
     version = registry.register(target.model, draft)
     if target.alias:
@@ -50,6 +54,7 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
         "labels": list(data.classes),
         "parameters": winner.parameters,
         "golden_tolerance": GOLDEN_TOLERANCE,
+        "reference": _reference(champion, data).model_dump(mode="json"),
         "metrics": {"validation": {str(experiment.objective.metric): winner.score}, "test": champion.test},
         "lineage": {
             "study": folder.study,
@@ -60,6 +65,19 @@ def _description(folder: StudyFolder, champion: Champion, data: Training) -> dic
             **{key: record[key] for key in ("seed", "data_fingerprint", "code_fingerprint", "versions", "speed")},
         },
     }
+
+
+def _reference(champion: Champion, data: Training) -> Reference:
+    """What an endpoint compares its requests with: the validation part, and this network's own answers to it."""
+    examples = sample(data.validation)
+    return reference(examples, answers(champion.classifier, examples, device=torch.device("cpu")))
+
+
+def _graph(champion: Champion, data: Training) -> bytes | None:
+    if not isinstance(champion.classifier, PictureClassifier) or not isinstance(data.train, Arrays):
+        return None
+    channels, height, width = data.train.images.shape[1:]
+    return onnx_graph(champion.classifier, (channels, height, width))
 
 
 def _golden(champion: Champion, data: Training) -> bytes:

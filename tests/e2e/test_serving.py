@@ -18,11 +18,12 @@ import pytest
 from safetensors.numpy import load
 
 from raytune_app.cluster import Cluster
-from raytune_app.deployment import Deployment, check_port, deploy
+from raytune_app.deployment import Deployment, deploy
 from raytune_app.endpoint import Endpoint
 from raytune_app.errors import CorruptModelError, EndpointError, InputError
 from raytune_app.fastpath import free_ports
 from raytune_app.registry import Draft, Registry
+from raytune_app.serving_plan import check_port
 from raytune_app.storage import Storage
 
 MakeDraft = Callable[..., Draft]
@@ -85,7 +86,7 @@ def test_binary_tensors_the_index_and_the_page_pass_through_the_proxy(
         index = client.post("/v2/repository/index").json()
         page = client.get("/")
     assert answer.content[int(answer.headers[length]) :] == golden["probabilities"].tobytes()
-    assert index == [{"name": name, "version": "1", "state": "READY"} for name in ("mnist", "tone")]
+    assert index == [{"name": name, "version": "1", "state": "READY", "reason": ""} for name in ("mnist", "tone")]
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert page.text.startswith("<!doctype html>")
 

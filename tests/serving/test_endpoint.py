@@ -8,9 +8,10 @@ import httpx
 import numpy as np
 import pytest
 
-from raytune_app import endpoint as client_module
-from raytune_app.endpoint import BATCH, SINGLES, Endpoint
-from raytune_app.errors import InputError, TooLargeError
+from raytune_app import tensors
+from raytune_app.endpoint import SINGLES, Endpoint
+from raytune_app.errors import EndpointError, InputError, TooLargeError
+from raytune_app.tensors import BATCH
 from serving.dataplane import DataPlane
 from serving.pictures import Pictures
 from serving.rest import Rest
@@ -77,7 +78,7 @@ def test_no_texts_have_no_answers(endpoint: Endpoint) -> None:
 def test_long_texts_are_spread_over_more_requests(
     endpoint: Endpoint, models: dict[str, Parity], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "BATCH_CHARACTERS", 10)
+    monkeypatch.setattr(tensors, "BATCH_CHARACTERS", 10)
     answers = endpoint.classify_texts("texts", ["a" * 4, "a" * 6, "a", "a" * 99, "a"])
     assert [answer["index"] for answer in answers] == [0, 0, 1, 1, 1]
     assert models["texts"].batches == [2, 1, 1, 1]
@@ -108,3 +109,9 @@ def test_an_evaluation_sends_each_example_once_in_batches_and_the_first_alone(
     assert evaluation.accuracy == pytest.approx(0.9)
     assert (evaluation.predictions == sizes % 2).all()
     assert sorted(models[kind].batches) == [1] * SINGLES + [BATCH] * 3
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"outputs": [{"shape": [3]}], "model_version": "1"}1234'])
+def test_an_answer_of_another_kind_is_said(body: bytes) -> None:
+    with pytest.raises(EndpointError, match="not the one asked for"):
+        tensors.probabilities(body, str(body.find(b"}") + 1) if body else None)

@@ -67,4 +67,4 @@ def test_every_control_has_a_label_and_every_id_that_is_used_exists_once() -> No
     assert len(used) >= 20
     assert set(used) <= set(ids)
     assert len(set(ids)) == len(ids)
-    assert set(controls) == {"model", "text", "file"} == set(re.findall(r'<label for="([\w-]+)"', PAGE))
+    assert set(controls) == {"model", "text", "file", "secret"} == set(re.findall(r'<label for="([\w-]+)"', PAGE))

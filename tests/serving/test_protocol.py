@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from raytune_app.errors import InputError, RaytuneError, TooLargeError
 from serving.binary import read_strings, write_strings
+from serving.outputs import ALL, Output, Wanted
 from serving.pictures import MAX_PICTURES, Pictures, read_raw
-from serving.protocol import Output, classify_answer, classify_answers, infer_answer, model_metadata, read_infer
+from serving.protocol import classify_answer, classify_answers, infer_answer, model_metadata, read_infer
 
 SHAPE = (1, 2, 3)
 PICTURES = Pictures(SHAPE)
@@ -36,9 +37,7 @@ def test_flat_and_nested_data_mean_the_same() -> None:
     assert flat.batch.ravel().tolist() == PIXELS
 
 
-@pytest.mark.parametrize(
-    "datatype", ["UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64"]
-)
+@pytest.mark.parametrize("datatype", ["UINT8", "UINT16", "UINT32", "UINT64", "INT16", "INT32", "INT64", "FP32", "FP64"])
 def test_whole_numbers_are_the_same_pixels_in_every_datatype(datatype: str) -> None:
     pixels = read(request(datatype=datatype, data=[float(value) for value in PIXELS])).batch
     assert pixels.dtype == np.uint8
@@ -85,7 +84,12 @@ def test_several_pictures_keep_their_order() -> None:
         ({"data": [[[[[0], [1], [2]], [[3], [4], [5]]]]]}, "nested differently"),
         ({"data": [[], 1]}, "nested differently"),
         ({"datatype": "BYTES"}, "datatype"),
-        ({"datatype": "FP16"}, "datatype"),
+        ({"datatype": "FP16"}, "FP16 has no form in JSON"),
+        ({"datatype": "BF16"}, "BF16 has no form in JSON"),
+        ({"datatype": "INT8"}, "outside 0 to 127"),
+        ({"datatype": "INT8", "data": [0, 1, 2, 127, 128.0, 0]}, "outside 0 to 127"),
+        ({"datatype": "BOOL"}, "other than booleans"),
+        ({"datatype": "BOOL", "data": [0, 1, 1, 0, 1, 0]}, "other than booleans"),
         ({"datatype": ["UINT8"]}, "datatype"),
         ({"name": None}, "name"),
         ({"parameters": {"binary_data_size": 6}}, "binary"),
@@ -129,8 +133,8 @@ def test_the_id_is_kept_and_a_wrong_one_refused() -> None:
 
 def test_requested_outputs_come_alone_and_in_order() -> None:
     outputs = [{"name": "label"}, {"name": "probabilities"}]
-    assert read(request() | {"outputs": outputs}).outputs == (Output.LABEL, Output.PROBABILITIES)
-    assert read(request() | {"outputs": []}).outputs == tuple(Output)
+    assert read(request() | {"outputs": outputs}).outputs == (Wanted(Output.LABEL), Wanted(Output.PROBABILITIES))
+    assert read(request() | {"outputs": []}).outputs == ALL
     assert read(request()).outputs == tuple(Output)
 
 
@@ -256,6 +260,7 @@ def in_binary(values: np.ndarray, datatype: str, **changes: Any) -> tuple[bytes,
         ("INT16", "<i2"),
         ("INT32", "<i4"),
         ("INT64", "<i8"),
+        ("FP16", "<f2"),
         ("FP32", "<f4"),
         ("FP64", "<f8"),
     ],
@@ -264,6 +269,26 @@ def test_pixels_are_the_same_in_binary_as_in_json(datatype: str, kind: str) -> N
     pixels = read_infer(*in_binary(np.array(PIXELS, kind), datatype), PICTURES).batch
     assert pixels.dtype == np.uint8
     assert (pixels == read(request()).batch).all()
+
+
+def test_bfloat16_is_the_upper_half_of_fp32() -> None:
+    values = np.array([*PIXELS[:-1], 0.5], "<f4")
+    found = read_infer(*in_binary((values.view("<u4") >> 16).astype("<u2"), "BF16"), PICTURES).batch
+    assert found.dtype == np.float32
+    assert (found.ravel() == values).all()
+
+
+def test_a_datatype_that_ends_early_still_holds_what_fits() -> None:
+    low = [0, 1, 2, 3, 126, 127]
+    assert read(request(datatype="INT8", data=low)).batch.ravel().tolist() == low
+    assert read_infer(*in_binary(np.array(low, "i1"), "INT8"), PICTURES).batch.ravel().tolist() == low
+    truth = [True, False, True, True, False, False]
+    for found in (
+        read(request(datatype="BOOL", data=truth)),
+        read_infer(*in_binary(np.array(truth), "BOOL"), PICTURES),
+    ):
+        assert found.batch.dtype == np.uint8
+        assert found.batch.ravel().tolist() == truth
 
 
 def test_fractions_stay_fractions_in_binary() -> None:
@@ -278,10 +303,15 @@ def test_fractions_stay_fractions_in_binary() -> None:
         (np.zeros(5, np.uint8), "UINT8", "has 5 bytes, its shape and datatype 6"),
         (np.zeros(6, np.uint8), "FP32", "has 6 bytes, its shape and datatype 24"),
         (np.full(6, 256, "<i2"), "INT16", "outside 0 to 255"),
-        (np.full(6, -1, "i1"), "INT8", "outside 0 to 255"),
+        (np.full(6, -1, "i1"), "INT8", "outside 0 to 127"),
         (np.full(6, np.nan, "<f4"), "FP32", "outside 0 to 255"),
         (np.full(6, np.inf, "<f8"), "FP64", "outside 0 to 255"),
-        (np.zeros(6, np.float16), "FP16", "datatype"),
+        (np.full(6, 2, "u1"), "BOOL", "outside 0 to 1"),
+        (np.full(6, -1, "<f2"), "FP16", "outside 0 to 255"),
+        (np.full(6, np.nan, "<f2"), "FP16", "outside 0 to 255"),
+        (np.full(6, 0xFFFF, "<u2"), "BF16", "outside 0 to 255"),
+        (np.zeros(6, "<f4"), "BF16", "has 24 bytes, its shape and datatype 12"),
+        (np.zeros(6, "<f4"), "TF32", "datatype"),
     ],
 )
 def test_wrong_binary_pixels_are_told_what_was_expected(values: np.ndarray, datatype: str, told: str) -> None:
@@ -293,7 +323,7 @@ def test_a_raw_request_is_one_picture_and_wants_a_binary_answer() -> None:
     found = read_infer(bytes(PIXELS), 0, PICTURES)
     assert found.batch.shape == (1, *SHAPE)
     assert found.batch.ravel().tolist() == PIXELS
-    assert (found.outputs, found.binary) == (tuple(Output), frozenset(Output))
+    assert found.outputs == tuple(Wanted(output, binary=True) for output in Output)
 
 
 @pytest.mark.parametrize("everywhere", [None, True, False])
@@ -305,7 +335,7 @@ def test_an_outputs_own_word_on_being_binary_wins(everywhere: bool | None, own: 
     if everywhere is not None:
         content["parameters"] = {"binary_data_output": everywhere}
     wanted = everywhere if own is None else own
-    assert (Output.LABEL in read(content).binary) == bool(wanted)
+    assert read(content).outputs == (Wanted(Output.LABEL, binary=bool(wanted)),)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from raytune_app.errors import CorruptModelError, NotReadyError
+from raytune_app.errors import CorruptModelError, InputError, NotFoundError, NotReadyError
 from raytune_app.registry import Draft, Registry
+from serving.ledger import MemoryBoard
 from serving.replica import Arguments, Replica, UserConfig
 
 MakeDraft = Callable[..., Draft]
@@ -98,3 +100,74 @@ def test_models_of_texts_and_of_pictures_answer_side_by_side(
     text = asyncio.run(replica.plane.classify("mood", None, "text/plain", b"a funny film"))
     picture = asyncio.run(replica.plane.classify("mnist", None, "application/octet-stream", bytes(784)))
     assert (b'"good"' in text, b'"class 9"' in picture) == (True, True)
+
+
+def traffic(champion: int, challenger: int, **more: Any) -> UserConfig:
+    rollout = {"challenger": challenger, "share": 0.5, **more}
+    return UserConfig.model_validate({"models": {"mnist": {"champion": champion, "rollout": rollout}}})
+
+
+def test_a_challenger_is_loaded_beside_the_champion_and_promoted_without_loading_it_again(
+    replica: Replica, registry: Registry, make_draft: MakeDraft
+) -> None:
+    good = registry.register("mnist", make_draft(1))
+    asyncio.run(replica.change(traffic(1, good)))
+    assert list(replica.plane.held("mnist")) == [1, good]
+    challenger = replica.plane.held("mnist")[good]
+    change(replica, mnist=good)
+    assert replica.plane.held("mnist") == {good: challenger}
+
+
+def test_a_challenger_that_is_refused_leaves_the_champion_alone(replica: Replica) -> None:
+    asyncio.run(replica.change(traffic(1, 2)))
+    assert replica.plane.traffic()["mnist"].rollout is None
+    assert list(replica.plane.held("mnist")) == [1]
+    with pytest.raises(NotReadyError, match="weights"):
+        replica.plane.model_ready("mnist", "2")
+
+
+def test_a_version_of_another_signature_is_refused(
+    replica: Replica, registry: Registry, make_draft: MakeDraft, make_text_draft: MakeDraft
+) -> None:
+    other = registry.register("mnist", make_text_draft())
+    change(replica, mnist=1)
+    change(replica, mnist=other)
+    assert replica.plane.versions() == {"mnist": 1}
+    with pytest.raises(NotReadyError, match="takes"):
+        replica.plane.model_ready("mnist", str(other))
+
+
+def test_a_client_may_load_more_and_every_process_follows(
+    registry: Registry, make_draft: MakeDraft, make_text_draft: MakeDraft
+) -> None:
+    first, second = registry.register("mnist", make_draft()), registry.register("mnist", make_draft(1))
+    registry.register("mood", make_text_draft())
+    board = MemoryBoard()
+    replicas = [Replica(Arguments(storage=registry.storage.uri), board, name) for name in "ab"]
+    for each in replicas:
+        change(each, mnist=first)
+    asyncio.run(replicas[0].load("mnist", second))
+    asyncio.run(replicas[0].load("mood", None))
+    asyncio.run(replicas[1].exchange())
+    for each in replicas:
+        assert list(each.plane.held("mnist")) == [first, second]
+        assert each.plane.versions() == {"mnist": first, "mood": 1}
+    asyncio.run(replicas[1].unload("mood", None))
+    asyncio.run(replicas[1].unload("mnist", second))
+    asyncio.run(replicas[0].exchange())
+    for each in replicas:
+        assert list(each.plane.held("mnist")) == [first]
+        assert each.plane.versions() == {"mnist": first}
+
+
+def test_what_is_served_cannot_be_unloaded_by_a_client_and_what_is_not_there_cannot_be_loaded(replica: Replica) -> None:
+    change(replica, mnist=1)
+    with pytest.raises(InputError, match="not loaded by a client"):
+        asyncio.run(replica.unload("mnist", 1))
+    with pytest.raises(NotFoundError):
+        asyncio.run(replica.load("nobody", None))
+    with pytest.raises(NotReadyError):
+        asyncio.run(replica.load("mnist", 2))
+    with pytest.raises(InputError, match="not loaded by a client"):
+        asyncio.run(replica.unload("mnist", 2))
+    assert list(replica.plane.held("mnist")) == [1]

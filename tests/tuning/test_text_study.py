@@ -11,10 +11,11 @@ from safetensors.torch import load as load_tensors
 from raytune_app.data.texts import Texts
 from raytune_app.data.tokens import build_tokenizer
 from raytune_app.errors import InputError
+from raytune_app.manifest import GOLDEN, WEIGHTS
 from raytune_app.models.catalog import build
 from raytune_app.models.signature import TextSignature, signature_from_dict
 from raytune_app.models.text_classifier import TextClassifier
-from raytune_app.registry import GOLDEN, WEIGHTS, Registry
+from raytune_app.registry import Registry
 from raytune_app.spec import Experiment, parse
 from raytune_app.storage import Storage
 from raytune_app.tuning.view import Role, StudyState

@@ -1,0 +1,82 @@
+"""How a version's folder proves its integrity: manifest.json has each file's sha256 and size and is written last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+
+from raytune_app.errors import CorruptModelError, NotFoundError
+from raytune_app.storage import Storage
+
+SCHEMA_VERSION = 1
+MODEL, WEIGHTS, GOLDEN, CARD = "model.json", "weights.safetensors", "golden.safetensors", "MODEL_CARD.md"
+MANIFEST = "manifest.json"
+GRAPH = "model.onnx"
+FILES = (MODEL, WEIGHTS, GOLDEN, CARD)
+"""What every version has; it may also have a GRAPH."""
+CORRUPT_REMEDY = "restore the version from a copy, or promote another version"
+CARD_S = 0.5
+"""A card and the manifest that proves it are written within this time."""
+
+
+def write(storage: Storage, folder: str, files: Mapping[str, bytes]) -> None:
+    """Write every file, then the manifest: it makes the version exist. Raises StorageError."""
+    for file, content in files.items():
+        storage.write(f"{folder}/{file}", content)
+    entries = {file: {"sha256": _sha256(content), "bytes": len(content)} for file, content in files.items()}
+    storage.write_json(f"{folder}/{MANIFEST}", {"schema_version": SCHEMA_VERSION, "files": entries})
+
+
+def read(storage: Storage, folder: str) -> dict[str, bytes]:
+    """Every file by name, each equal to its sha256. Raises CorruptModelError naming the first that is not."""
+    try:
+        return _read(storage, folder)
+    except CorruptModelError as error:
+        if CARD not in error.message:
+            raise
+        time.sleep(CARD_S)  # it may just be growing
+        return _read(storage, folder)
+
+
+def add_to_card(storage: Storage, folder: str, section: str) -> None:
+    """Append markdown to the card, the one file that may grow. Raises CorruptModelError, StorageError."""
+    files = read(storage, folder)
+    write(storage, folder, {**files, CARD: files[CARD].rstrip() + b"\n\n" + section.encode()})
+
+
+def corrupt(location: str, what: str) -> CorruptModelError:
+    """The error for a file of a version."""
+    return CorruptModelError(f"{location} {what}", CORRUPT_REMEDY)
+
+
+def _read(storage: Storage, folder: str) -> dict[str, bytes]:
+    entries = _entries(storage, folder)
+    return {file: _checked(storage, f"{folder}/{file}", entries[file]) for file in entries}
+
+
+def _entries(storage: Storage, folder: str) -> dict[str, str]:
+    location = storage.location(f"{folder}/{MANIFEST}")
+    try:
+        manifest = json.loads(storage.read(f"{folder}/{MANIFEST}"))
+        entries = {file: manifest["files"][file]["sha256"] for file in FILES}
+        return entries | {file: entry["sha256"] for file, entry in manifest["files"].items() if file == GRAPH}
+    except NotFoundError as error:
+        raise corrupt(location, "is missing") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise corrupt(location, "is damaged") from error
+
+
+def _checked(storage: Storage, path: str, sha256: str) -> bytes:
+    try:
+        content = storage.read(path)
+    except NotFoundError as error:
+        raise corrupt(storage.location(path), "is missing") from error
+    if _sha256(content) != sha256:
+        raise corrupt(storage.location(path), "does not match its sha256 in the manifest")
+    return content
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
