@@ -115,8 +115,6 @@ def connect(
     """
     import_environment = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     address = address or os.environ.get("RAY_ADDRESS")
-    if not address:
-        import_environment |= LOOPBACK_ONLY
     os.environ.update({name: value for name, value in import_environment.items() if name not in os.environ})
     if _is_connected():
         return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
@@ -143,9 +141,10 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
     folder = Path(tempfile.mkdtemp(prefix="raytune-"))
     token_file = _private_token()
     before = set(psutil.Process().children())
+    _listen_here_alone(here=True)
     try:
         # A terminal's Ctrl-C reaches Ray's processes too; they must live until we have stopped them in order.
-        with environment({**fast_serve(folder), "PYTHONPATH": _python_path()}), signals_ignored(signal.SIGINT):
+        with environment({**fast_serve(folder), **LOOPBACK_ONLY, "PYTHONPATH": _python_path()}), signals_ignored(signal.SIGINT):
             _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
     except BaseException as error:  # Ctrl-C too must leave nothing behind
         _end(_with_descendants(_new_children(before)))
@@ -157,8 +156,16 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
     return Cluster(_dashboard(), True, token_file, *_totals(), _folder=folder, _roots=_new_children(before))
 
 
+def _listen_here_alone(*, here: bool) -> None:
+    """Tell Ray in this process whether this machine is the whole cluster; it read LOOPBACK_ONLY when it was imported."""
+    from ray._private import ray_constants
+
+    ray_constants.ENABLE_RAY_CLUSTER = not here
+
+
 def _attach(address: str) -> Cluster:
     host, _, port = address.rpartition(":")
+    _listen_here_alone(here=False)
     try:
         if port.isdecimal() and "/" not in host:
             _show_token_if_asked(address)

@@ -11,12 +11,14 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
+from pydantic_core import to_json
 
 from raytune_app.errors import DeadlineError, InputError, RaytuneError, SlowError
 from serving import grpc_messages_pb2 as messages
 from serving.asgi import ID_HEADER, KEY_HEADER, TIMEOUT_S, request_id
 from serving.dataplane import INLINE_BYTES, DataPlane
 from serving.door import Door, Need, Visitor, is_loopback
+from serving.feedback import read_version
 from serving.grpc_wire import Request, infer_answer, read_infer
 from serving.inputs import Inputs
 from serving.places import Place, Places
@@ -38,6 +40,9 @@ CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """By the HTTP status of an error; what is not here is INTERNAL."""
+
+DEPENDENTS = "unload_dependents"
+"""A parameter that Triton's client always sends; here no model depends on another."""
 
 Answer = Callable[[bytes, bytes | None], Awaitable[bytes]]
 """From a serialised message, and what its client is known by, to a serialised answer."""
@@ -175,9 +180,10 @@ def _health(content: Callable[[], Any]) -> Method:
 def _changes(change: Callable[[str, int | None], Awaitable[None]]) -> Answer:
     async def answer(body: bytes, key: bytes | None) -> bytes:
         asked = _parsed(messages.ChangeRequest, body)
-        if any(name != "unload_dependents" for name in asked.parameters):
-            raise InputError("a model is loaded as it was registered", "leave the parameters out")
-        await change(asked.model_name, None)
+        parameters = {name: each.string_param for name, each in asked.parameters.items() if name != DEPENDENTS}
+        if parameters.keys() - {"version"}:
+            raise InputError("a model is loaded as it was registered", "send no parameter but 'version'")
+        await change(asked.model_name, read_version(to_json({"parameters": parameters})))
         return b""
 
     return answer

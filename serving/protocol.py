@@ -27,7 +27,7 @@ from serving.outputs import ALL_BINARY, CLASSES, DATATYPES, Output, Wanted, comp
 MAX_BODY_BYTES = 32 * 2**20
 MAX_ID = 256
 PLATFORM = "pytorch_safetensors"
-EXTENSIONS = ("binary_tensor_data", CLASSES, "model_configuration", "statistics")
+EXTENSIONS = ("binary_tensor_data", CLASSES, "model_configuration", "model_repository", "statistics")
 """Those of Triton's that are whole here."""
 
 _SIZE = "binary_data_size"

@@ -61,13 +61,13 @@ class Loader:
     """Remembers what it was asked for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[tuple[str, str, int | None]] = []
 
     async def load(self, name: str, version: int | None) -> None:
-        self.asked.append(("load", name))
+        self.asked.append(("load", name, version))
 
     async def unload(self, name: str, version: int | None) -> None:
-        self.asked.append(("unload", name))
+        self.asked.append(("unload", name, version))
 
 
 def served(
@@ -468,7 +468,7 @@ def test_loading_needs_an_admins_key(keys: tuple[Door, Mapping[str, str]]) -> No
         await client.unload_model("four", headers=shown[Scope.ADMIN])
 
     served(ask, door=door, repository=loader)
-    assert loader.asked == [("load", "four"), ("unload", "four")]
+    assert loader.asked == [("load", "four", None), ("unload", "four", None)]
 
 
 def test_with_a_certificate_only_who_trusts_it_is_answered(pem: Path) -> None:
@@ -491,7 +491,11 @@ def test_with_a_certificate_only_who_trusts_it_is_answered(pem: Path) -> None:
     assert asyncio.run(run()) == (True, grpc.StatusCode.UNAVAILABLE)
 
 
-def test_without_keys_this_machine_may_load() -> None:
+def test_without_keys_this_machine_may_load_a_version() -> None:
     loader = Loader()
+    parameters = {"version": ours.ChangeParameter(string_param="4")}
+    message = ours.ChangeRequest(model_name="four", parameters=parameters).SerializeToString()
+    assert called("RepositoryModelLoad", message, repository=loader) == b""
     served(lambda client: client.load_model("four"), repository=loader)
-    assert loader.asked == [("load", "four")]
+    assert loader.asked == [("load", "four", 4), ("load", "four", None)]
+    assert refused(lambda c: c.load_model("four", config="{}"), repository=loader)[0] == "INVALID_ARGUMENT"
