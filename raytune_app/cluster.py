@@ -144,7 +144,8 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
     _listen_here_alone(here=True)
     try:
         # A terminal's Ctrl-C reaches Ray's processes too; they must live until we have stopped them in order.
-        with environment({**fast_serve(folder), **LOOPBACK_ONLY, "PYTHONPATH": _python_path()}), signals_ignored(signal.SIGINT):
+        ours = {**fast_serve(folder), **LOOPBACK_ONLY, "PYTHONPATH": _python_path()}
+        with environment(ours), signals_ignored(signal.SIGINT):
             _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
     except BaseException as error:  # Ctrl-C too must leave nothing behind
         _end(_with_descendants(_new_children(before)))
@@ -157,7 +158,7 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
 
 
 def _listen_here_alone(*, here: bool) -> None:
-    """Tell Ray in this process whether this machine is the whole cluster; it read LOOPBACK_ONLY when it was imported."""
+    """Tell Ray in this process whether this machine is the whole cluster: it read LOOPBACK_ONLY when imported."""
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = not here

@@ -25,7 +25,7 @@ def write(storage: Storage, folder: str, files: Mapping[str, bytes]) -> None:
     """Write every file, then the manifest: it makes the version exist. Raises StorageError."""
     for file, content in files.items():
         storage.write(f"{folder}/{file}", content)
-    entries = {file: {"sha256": _sha256(content), "bytes": len(content)} for file, content in files.items()}
+    entries = {file: {"sha256": sha256(content), "bytes": len(content)} for file, content in files.items()}
     storage.write_json(f"{folder}/{MANIFEST}", {"schema_version": SCHEMA_VERSION, "files": entries})
 
 
@@ -68,15 +68,16 @@ def _entries(storage: Storage, folder: str) -> dict[str, str]:
         raise corrupt(location, "is damaged") from error
 
 
-def _checked(storage: Storage, path: str, sha256: str) -> bytes:
+def _checked(storage: Storage, path: str, expected: str) -> bytes:
     try:
         content = storage.read(path)
     except NotFoundError as error:
         raise corrupt(storage.location(path), "is missing") from error
-    if _sha256(content) != sha256:
+    if sha256(content) != expected:
         raise corrupt(storage.location(path), "does not match its sha256 in the manifest")
     return content
 
 
-def _sha256(content: bytes) -> str:
+def sha256(content: bytes) -> str:
+    """In hexadecimal."""
     return hashlib.sha256(content).hexdigest()

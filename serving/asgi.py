@@ -280,7 +280,8 @@ def leaves_some(incoming: Incoming, headers: Iterable[Header]) -> bool:
     if incoming.is_whole:
         return False
     told = dict(headers)
-    return b"transfer-encoding" in told or int(told.get(b"content-length", b"0")[:20] or b"0") > HELD_BYTES
+    size = told.get(b"content-length", b"0")
+    return b"transfer-encoding" in told or not size.isdigit() or int(size[:20]) > HELD_BYTES
 
 
 async def send_reply(send: Send, reply: Reply, identity: bytes, *, close: bool = False) -> None:

@@ -24,7 +24,7 @@ from serving.protocol import (
     read_infer,
     server_metadata,
 )
-from serving.resident import Answered, Model, Resident, Shadows, first_of
+from serving.resident import Answered, Model, Resident, Shadows, facts_of, first_of
 from serving.statistics import Snapshot
 from serving.watching import NOTE, Note
 
@@ -106,10 +106,14 @@ class DataPlane:
         return {"replica": replica, "at": now, "traffic": traffic, "refused": refused, "statistics": self.ledger.own()}
 
     def overview(self) -> dict[str, Any]:
-        """Who answers and what all processes did, and of each process what it holds and how old its word is."""
+        """Who answers, what is held and what all processes did; of each process what it serves and since when."""
         own = self.report("", time.time())
         replicas = [{key: each[key] for key in _OF_A_REPLICA} for each in (own, *self.ledger.others)]
-        return {"traffic": own["traffic"], "statistics": self.statistics(), "replicas": replicas}
+        held = {
+            name: {str(version): facts_of(model) for version, model in self.held(name).items()}
+            for name in self._traffic
+        }
+        return {"traffic": own["traffic"], "held": held, "statistics": self.statistics(), "replicas": replicas}
 
     def feedback(self, name: str, body: bytes) -> dict[str, Any]:
         """Count true labels that came back. Raises InputError, NotFoundError, TooLargeError."""

@@ -27,8 +27,12 @@ NOISE = THRESHOLD / 4
 MIN_SAMPLES = 200
 """And nothing of fewer examples than this."""
 
-WINDOW = 10_000
-"""Examples after which every count is halved: what is older than a few windows no longer matters."""
+DENSE = 1000
+"""Examples in the counts up to which every request is looked at, and after which one of EVERY."""
+
+EVERY = 4
+WINDOW = 2500
+"""Examples after which every count is halved, about 10,000 requests: what is a few windows old no longer matters."""
 
 MAX_SAMPLED = 16
 """Examples of one request that are looked at, drawn by chance."""
@@ -85,6 +89,8 @@ class Window:
 
     def saw(self, batch: Any, probabilities: Probabilities) -> None:
         """Examples of a request, and their probabilities [N, K]."""
+        if self._total > DENSE and random.random() * EVERY > 1:
+            return
         count = len(probabilities)
         rows: Sequence[int] = (0,) if count == 1 else range(count)
         if count > MAX_SAMPLED:
@@ -150,7 +156,8 @@ def _needed(bins: int, known: float) -> int | None:
     rest = NOISE / max(bins - 1, 1) - (1 / known if known else math.inf)
     if rest <= 0 or known < MIN_SAMPLES:
         return None
-    return max(MIN_SAMPLES, math.ceil(1 / rest))
+    needed = max(MIN_SAMPLES, math.ceil(1 / rest))
+    return needed if needed <= WINDOW // 2 else None  # more are never in the counts for long
 
 
 def _fewer(expected: Sequence[float], seen: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:

@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from raytune_app.data.features import PICTURE_FEATURES, TEXT_FEATURES, picture_features, text_features
 from raytune_app.data.reference import Reference
 from raytune_app.errors import CorruptModelError, DataError
-from raytune_app.manifest import GOLDEN, GRAPH, MODEL, WEIGHTS
+from raytune_app.manifest import GOLDEN, GRAPH, MODEL, WEIGHTS, sha256
 from raytune_app.models.catalog import Classifier, build
 from raytune_app.models.picture_classifier import PictureClassifier
 from raytune_app.models.signature import signature_from_dict
@@ -70,6 +70,7 @@ class Predictor:
         inputs: what it takes: pictures of one shape, or texts.
         labels: by index of the probabilities.
         engine: which way of running the network was the fastest that reproduces the golden samples.
+        weights: the sha256 of the weights' file.
         example_s: seconds one usual example takes in a full batch, measured while warming up.
         expected: of the data it was trained on; None for a version that was registered without statistics.
     """
@@ -82,6 +83,7 @@ class Predictor:
     _predict: Callable[[Any], Probabilities]
     expected: Expected | None = None
     engine: str = TORCH
+    weights: str = ""
 
     @classmethod
     def load(cls, storage_uri: str, name: str, version: int, *, fastest: bool = False, device: str = CPU) -> Predictor:
@@ -120,7 +122,8 @@ class Predictor:
                 partial(_holds, ability, tolerance),
             )
         labels, example_s = classifier.signature.classes, _time(ability, engine.predict)
-        return cls(found.name, found.version, ability.inputs, labels, example_s, engine.predict, expected, engine.name)
+        facts = (engine.name, sha256(files[WEIGHTS]))
+        return cls(found.name, found.version, ability.inputs, labels, example_s, engine.predict, expected, *facts)
 
     @property
     def shape(self) -> Shape:

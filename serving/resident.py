@@ -43,6 +43,11 @@ def expected_of(model: Model) -> Expected | None:
     return getattr(model, "expected", None)
 
 
+def facts_of(model: Model) -> dict[str, str]:
+    """Which weights these are and by which engine they run, as far as the model says."""
+    return {name: str(getattr(model, name)) for name in ("weights", "engine") if hasattr(model, name)}
+
+
 @dataclass(frozen=True, slots=True)
 class Resident:
     """A version in memory, with a queue of its own, so that no batch ever mixes versions."""

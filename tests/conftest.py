@@ -125,7 +125,7 @@ def _text_draft(seed: int = 0) -> Draft:
 @pytest.fixture(scope="session")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that vouches for itself, and its key, in one file."""
-    import datetime
+    import datetime as dt
     from ipaddress import ip_address
 
     from cryptography import x509
@@ -135,7 +135,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
-    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
     certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
     private = key.private_bytes(

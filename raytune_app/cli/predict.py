@@ -118,14 +118,17 @@ def _asked(endpoint: Endpoint, name: str, version: int | None, examples: Sequenc
 
 
 def _serves(url: str, found: ModelVersion) -> bool:
+    """Whether an endpoint there holds these very weights: another storage has a version of this name and number too."""
     from raytune_app.endpoint import Endpoint
-    from raytune_app.errors import NotReadyError
+    from raytune_app.errors import RaytuneError
+    from raytune_app.manifest import WEIGHTS, sha256
 
     with Endpoint(url, timeout_s=PROBE_TIMEOUT_S) as endpoint:
         try:
-            return endpoint.ready(found.name, found.version)
-        except NotReadyError:  # it refused this version; here it may be whole
+            held = endpoint.overview().get("held", {}).get(found.name, {}).get(str(found.version), {})
+        except RaytuneError:  # nobody there, or nobody who knows us
             return False
+    return bool(held) and held.get("weights") == sha256(found.read()[WEIGHTS])
 
 
 def _predict_here(found: ModelVersion, examples: Sequence[str]) -> Answers:

@@ -5,6 +5,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,7 @@ from raytune_app.data.catalog import load_test
 from raytune_app.deployment import Deployment, deploy
 from raytune_app.fastpath import free_ports
 from raytune_app.registry import Draft, Registry
+from raytune_app.serving_plan import check_port
 from raytune_app.spec.grammar import DataSpec
 from raytune_app.storage import Storage
 
@@ -257,3 +259,14 @@ def test_every_way_to_ask_gives_the_offline_answer(deployment: Deployment, regis
         parts = [ask(deployment, images[start : start + 512]) for start in range(0, count, 512)]
         assert list(itertools.chain(*parts)) == offline, ask.__name__
     assert by_classify(deployment, images) == offline
+
+
+def test_the_ports_are_free_after_stop(deployment: Deployment) -> None:
+    """The last of this file: it stops the shared endpoint."""
+    deployment.stop()
+    port, deadline = deployment.plan.grpc_port, time.monotonic() + 30
+    while port in {each.laddr.port for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN}:
+        assert time.monotonic() < deadline, "somebody still listens for gRPC"
+        time.sleep(0.1)
+    assert port is not None
+    check_port(port)

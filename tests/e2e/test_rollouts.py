@@ -45,17 +45,20 @@ def brittle(draft: Draft) -> Draft:
     from pydantic import TypeAdapter
 
     from raytune_app.models.catalog import build
+    from raytune_app.models.picture_classifier import PictureClassifier
     from raytune_app.models.signature import signature_from_dict
     from raytune_app.spec.grammar import ModelSpec
     from raytune_app.training.predict import predict
 
     signature = signature_from_dict({**draft.model["signature"], "mean": [0.0], "std": [1.0]})
     classifier = build(TypeAdapter(ModelSpec).validate_python(draft.model["network"]), signature, seed=0).eval()
+    assert isinstance(classifier, PictureClassifier)
     classifier.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     state = {name: value.numpy() for name, value in classifier.state_dict().items()}
     black = np.zeros((4, 1, 28, 28), np.uint8)
-    golden = {"inputs": black, "probabilities": predict(classifier, black, device=torch.device("cpu"))}
-    assert np.isfinite(golden["probabilities"]).all()
+    probabilities = predict(classifier, black, device=torch.device("cpu"))
+    assert np.isfinite(probabilities).all()
+    golden = {"inputs": black, "probabilities": probabilities}
     return Draft({**draft.model, "signature": signature.to_dict()}, save(state), save(golden), draft.card)
 
 

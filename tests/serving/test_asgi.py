@@ -36,7 +36,7 @@ class Four:
     name = "four"
     version = 3
     inputs = Pictures((1, 2, 2))
-    labels = ("no", "yes")
+    labels: tuple[str, ...] = ("no", "yes")
     example_s = 1.0  # so that it is computed in a thread
 
     def __init__(self) -> None:

@@ -23,7 +23,10 @@ from serving.predictor import Predictor
 
 MakeDraft = Callable[..., Draft]
 SHAPE = (1, 20, 20)
-SPECS = [TutorialCnnSpec(name="tutorial_cnn"), ConvNetSpec(name="conv_net", blocks=2, width=8)]
+SPECS: list[TutorialCnnSpec | ConvNetSpec] = [
+    TutorialCnnSpec(name="tutorial_cnn"),
+    ConvNetSpec(name="conv_net", blocks=2, width=8),
+]
 SIGNATURE = PictureSignature(1, 20, ("a", "b", "c"), (0.1,), (0.3,))
 
 
