@@ -42,7 +42,7 @@ bench: $(STAMP)
 # Generated for an old protobuf on purpose: the messages then work with that release and the next.
 proto: $(STAMP)
 	@$(BIN)/uv run --no-project --python $(BIN)/python --with grpcio-tools==1.81.1 python -m grpc_tools.protoc \
-	  --proto_path=serving --python_out=serving --pyi_out=serving grpc_messages.proto
+	  --proto_path=serving/rpc --python_out=serving/rpc --pyi_out=serving/rpc messages.proto
 
 $(STAMP):
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11 or newer, or say which: make PYTHON=/path/to/python3"; exit 1; }

@@ -24,13 +24,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,6 +98,7 @@ def main() -> int:
     if shutil.which("wrk") is None:
         print("wrk is not installed; on Debian: apt-get install wrk", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the servers are ended too
     args.environments.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="raytune-peers-", ignore_cleanup_errors=True) as folder:
         bench = _prepare(args, Path(folder))
@@ -139,7 +140,7 @@ def _prepare(args: argparse.Namespace, folder: Path) -> Bench:
     from raytune_app.manifest import WEIGHTS
     from raytune_app.registry import Registry
     from raytune_app.storage import Storage
-    from serving.predictor import Predictor
+    from serving.versions.predictor import Predictor
 
     register(str(folder))
     signature: dict[str, Any] = {"mean": 0.13, "std": 0.31}
@@ -194,17 +195,18 @@ def _measure(bench: Bench, contender: Contender, python: Path, workers: int) -> 
     }
     folder = Path(tempfile.mkdtemp(dir=bench.folder))
     command = [str(python), "-m", f"benchmarks.peers.{contender.module}"]
+    stage, start = "start", time.monotonic()
     try:
-        start = time.monotonic()
         with Server(command, folder, environment) as server:
             running = Running(contender, workers, f"http://127.0.0.1:{port}", server)
-            server.wait(lambda: _answers(running, bench))
-            yield {"load": "start", "seconds": time.monotonic() - start}
+            server.wait(lambda: _lack(running, bench))
+            yield {"load": stage, "seconds": time.monotonic() - start}
+            stage = "check"
             _check(running, bench)
             yield from _loads(bench, running)
             yield {"load": "memory", **server.memory()}
     except PeerError as error:
-        yield {"load": "start", "error": str(error)}
+        yield {"load": stage, "error": str(error)}
 
 
 def _loads(bench: Bench, running: Running) -> Iterator[Row]:
@@ -251,11 +253,15 @@ def _open(bench: Bench, running: Running, rate: float) -> Row:
     return numbers
 
 
-def _answers(running: Running, bench: Bench) -> bool:
-    with suppress(httpx.HTTPError), httpx.Client(trust_env=False, timeout=5) as client:
-        question = running.dialect.ask(bench.pictures[:1])
-        return client.post(running.url + question.path, content=question.body, headers=question.headers).is_success
-    return False
+def _lack(running: Running, bench: Bench) -> str | None:
+    """Why it cannot be measured yet; None when it answers."""
+    question = running.dialect.ask(bench.pictures[:1])
+    try:
+        with httpx.Client(trust_env=False, timeout=5) as client:
+            answer = client.post(running.url + question.path, content=question.body, headers=question.headers)
+    except httpx.HTTPError as error:
+        return f"{question.path}: {error!r}"
+    return None if answer.is_success else f"{question.path} answered {answer.status_code}: {answer.text[:200]}"
 
 
 def _check(running: Running, bench: Bench) -> None:

@@ -149,7 +149,7 @@ def _run_bare(args: argparse.Namespace) -> int:
 def _predictor(folder: str) -> Any:
     import torch
 
-    from serving.predictor import Predictor
+    from serving.versions.predictor import Predictor
 
     torch.set_num_threads(1)
     return Predictor.load(folder, "bench", 1)

@@ -39,7 +39,7 @@ class Plan:
         cpus, gpus: what each of them has: CPUs, which are its threads too, and a GPU or a part of one.
         engine: `auto`, the fastest that reproduces the golden samples, or `torch`, to the bit as it was trained.
         lock: who may ask, and how.
-        watching: the request log and traces, as `serving.watching.Watching` has them; none by default.
+        watching: the request log and traces, as `serving.watch.watching.Watching` has them; none by default.
     """
 
     models: Mapping[str, Traffic]

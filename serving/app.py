@@ -12,13 +12,13 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from serving.board import ClusterBoard
-from serving.entrance import entrance, identity, keep_replica_port_local
-from serving.grpc_server import Server, listen
-from serving.grpc_service import Service
-from serving.replica import Arguments, Replica, UserConfig
-from serving.rest import Rest
-from serving.watching import watched, watched_call, watchers
+from serving.door.entrance import entrance, identity, keep_replica_port_local
+from serving.rpc.server import Server, listen
+from serving.rpc.service import Service
+from serving.versions.board import ClusterBoard
+from serving.versions.replica import Arguments, Replica, UserConfig
+from serving.watch.watching import watched, watched_call, watchers
+from serving.web.rest import Rest
 
 EXCHANGE_S = 1.0
 _log = logging.getLogger("ray.serve")

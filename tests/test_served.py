@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from raytune_app.served import Reading, Row, quantile, read, rows
 from raytune_app.traffic import Mode, Rollout, Traffic
-from serving.dataplane import DataPlane
-from serving.inputs import OCTETS
-from serving.observed import metrics
-from serving.pictures import Pictures
+from serving.versions.dataplane import DataPlane
+from serving.watch.observed import metrics
+from serving.wire.inputs import OCTETS
+from serving.wire.pictures import Pictures
 
 
 class Level:

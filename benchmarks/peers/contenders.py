@@ -61,5 +61,12 @@ CONTENDERS = {
             shown=("nvidia-pytriton",),
             system_python=True,
         ),
+        Contender(
+            "torchserve",
+            "torchserve_server",
+            "torchserve",
+            (NUMPY, "torchserve==0.12.0", "torch-model-archiver==0.12.0"),
+            shown=("torchserve",),
+        ),
     )
 }

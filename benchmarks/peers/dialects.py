@@ -65,6 +65,10 @@ def _predict(pictures: Pictures) -> Question:
     return Question("/predict", OCTETS, pictures.tobytes(), "raw bytes")
 
 
+def _predictions(pictures: Pictures) -> Question:
+    return Question("/predictions/digits", OCTETS, pictures.tobytes(), "raw bytes")
+
+
 def _ours(pictures: Pictures) -> Question:
     """The endpoint's short door for one picture, the protocol's binary extension for several."""
     if len(pictures) > 1:
@@ -128,6 +132,7 @@ DIALECTS = {
     "raw": Dialect(_raw, _read_raw),
     "raw_alone": Dialect(_raw, _read_raw, many=False),
     "mosec": Dialect(_inference, _read_raw, many=False),
+    "torchserve": Dialect(_predictions, _read_raw, many=False),
     "litserve": Dialect(_predict, _read_raw, many=False),
     "ours": Dialect(_ours, _read_ours),
     "triton": Dialect(_triton, _read_binary),

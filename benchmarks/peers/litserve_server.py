@@ -39,6 +39,6 @@ class Digits(ls.LitAPI):  # type: ignore[misc]  # the same
 
 
 if __name__ == "__main__":
-    api = Digits(max_batch_size=MAX_BATCH, batch_timeout=0.001)
+    api = Digits(max_batch_size=MAX_BATCH)  # by default it takes what waits, and waits for no more
     server = ls.LitServer(api, accelerator="cpu", workers_per_device=workers(), fast_queue=True)
     server.run(host="127.0.0.1", port=port(), log_level="error", generate_client_file=False)

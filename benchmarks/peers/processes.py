@@ -49,17 +49,17 @@ class Server:
             raise PeerError(str(error)) from error
         self._known: set[psutil.Process] = set()
 
-    def wait(self, answers: Callable[[], bool]) -> None:
-        """Until `answers`. Raises PeerError if it ends before, or does not in time."""
-        deadline = time.monotonic() + START_DEADLINE_S
+    def wait(self, lack: Callable[[], str | None]) -> None:
+        """Until it lacks nothing. Raises PeerError if it ends before, or does not get there in time."""
+        deadline, lacking = time.monotonic() + START_DEADLINE_S, None
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise PeerError(f"it ended with {self._process.returncode}: {self.last_words()}")
-            if answers():
+            if (lacking := lack()) is None:
                 self._look()
                 return
             time.sleep(POLL_S)
-        raise PeerError(f"no answer in {START_DEADLINE_S:.0f} s: {self.last_words()}")
+        raise PeerError(f"not ready in {START_DEADLINE_S:.0f} s: {lacking}; its log: {self.last_words()}")
 
     def memory(self) -> dict[str, float]:
         """Megabytes of all its processes together; in `pss_mb` what several share counts once."""

@@ -71,6 +71,9 @@ def show(report: Row) -> int:
         _table(load, workers, [each for each in entries if (each["load"], each["workers"]) == (load, workers)])
     _failures(entries)
     cells = {(each["server"], each["workers"], each["load"]): each for each in entries if each["n"]}
+    if OURS in settings["only"] and not any(server == OURS for server, _, _ in cells):
+        print("\nthe endpoint itself was not measured")
+        return 1
     claims = [*_alone(cells), *_busy(cells)]
     return 0 if all(claims) else 1
 
@@ -103,7 +106,7 @@ def _columns(load: str, entries: list[Row]) -> list[tuple[str, str, int]]:
 def _failures(entries: list[Row]) -> None:
     for each in entries:
         for error in each.get("errors_seen", ()):
-            print(f"\nFAILED  {each['server']}, {each['workers']} workers, {each['load']}: {error}")
+            print(f"\nFAILED  {each['server']}, workers {each['workers']}, {each['load']}: {error}")
 
 
 def _alone(cells: Cells) -> list[bool]:

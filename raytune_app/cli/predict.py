@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raytune_app.registry import ModelVersion
 
 MODEL_HELP = "such as mnist (its champion), mnist@2 or mnist@champion"
-PREDICTOR = "serving.predictor"
+PREDICTOR = "serving.versions.predictor"
 PROBE_TIMEOUT_S = 1.0
 OCTETS = "application/octet-stream"
 

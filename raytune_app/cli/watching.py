@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def watching(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What of `serving.watching.Watching` differs from its defaults.
+    """What of `serving.watch.watching.Watching` differs from its defaults.
 
     Raises:
         InputError: an option without the one it belongs to, a folder that is not there, a URL that is none, or no

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from raytune_app.cli.main import main
-from serving.dataplane import DataPlane
-from serving.pictures import Pictures
-from serving.rest import Rest
+from serving.versions.dataplane import DataPlane
+from serving.web.rest import Rest
+from serving.wire.pictures import Pictures
 
 Listening = Callable[[Any], AbstractContextManager[str]]
 

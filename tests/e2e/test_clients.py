@@ -248,7 +248,7 @@ def by_classify(deployment: Deployment, images: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize("count", [256, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_every_way_to_ask_gives_the_offline_answer(deployment: Deployment, registry: Registry, count: int) -> None:
-    from serving.predictor import Predictor
+    from serving.versions.predictor import Predictor
 
     test = load_test(DataSpec(name="mnist"), [str(digit) for digit in range(10)])
     assert isinstance(test, Arrays)

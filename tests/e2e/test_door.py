@@ -18,7 +18,7 @@ from raytune_app.lock import Lock
 from raytune_app.registry import Draft, Registry
 from raytune_app.serving_plan import EVERYWHERE
 from raytune_app.storage import Storage
-from serving.door import is_loopback
+from serving.door.door import is_loopback
 
 LOAD = "/v2/repository/models/mnist/load"
 

@@ -26,12 +26,12 @@ from raytune_app.keys import Scope, new_key
 from raytune_app.lock import Lock
 from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
-from serving.jsons import MAX_DEPTH
-from serving.multipart import MAX_PARTS
-from serving.pictures import MAX_PICTURES
-from serving.places import MAX_BYTES, MAX_REQUESTS
-from serving.protocol import MAX_BODY_BYTES
-from serving.texts import MAX_TEXT_BYTES
+from serving.door.places import MAX_BYTES, MAX_REQUESTS
+from serving.web.multipart import MAX_PARTS
+from serving.wire.jsons import MAX_DEPTH
+from serving.wire.pictures import MAX_PICTURES
+from serving.wire.protocol import MAX_BODY_BYTES
+from serving.wire.texts import MAX_TEXT_BYTES
 
 CONNECTIONS = 10_000
 CLASSIFY, INFER = "/v2/models/mnist/classify", "/v2/models/mnist/infer"

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
-from serving.dataplane import DataPlane
-from serving.pictures import Pictures
-from serving.rest import Rest
-from serving.texts import Texts
+from serving.versions.dataplane import DataPlane
+from serving.web.rest import Rest
+from serving.wire.pictures import Pictures
+from serving.wire.texts import Texts
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
 def brittle(draft: Draft) -> Draft:
     """Sound by its golden samples, which are black, but no number comes of a bright picture."""
-    weights = {
+    weights: dict[str, np.ndarray] = {
         name: np.where(value > 0, np.float32(3e38), np.float32(-3e38)) if name.endswith("weight") else 0 * value
         for name, value in load(draft.weights).items()
     }
@@ -54,11 +54,11 @@ def brittle(draft: Draft) -> Draft:
     classifier = build(TypeAdapter(ModelSpec).validate_python(draft.model["network"]), signature, seed=0).eval()
     assert isinstance(classifier, PictureClassifier)
     classifier.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    state = {name: value.numpy() for name, value in classifier.state_dict().items()}
+    state: dict[str, np.ndarray] = {name: value.numpy() for name, value in classifier.state_dict().items()}
     black = np.zeros((4, 1, 28, 28), np.uint8)
     probabilities = predict(classifier, black, device=torch.device("cpu"))
     assert np.isfinite(probabilities).all()
-    golden = {"inputs": black, "probabilities": probabilities}
+    golden: dict[str, np.ndarray] = {"inputs": black, "probabilities": probabilities}
     return Draft({**draft.model, "signature": signature.to_dict()}, save(state), save(golden), draft.card)
 
 

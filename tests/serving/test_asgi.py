@@ -16,14 +16,15 @@ import pytest
 
 from raytune_app.errors import BusyError
 from raytune_app.keys import Scope, new_key
-from serving import asgi, jsons
-from serving.asgi import Entrance, Message, Reader
-from serving.dataplane import DataPlane
-from serving.door import Door
-from serving.inflate import Encoding, expanded, inflate
-from serving.pictures import Pictures
-from serving.places import Places
-from serving.rest import Rest
+from serving.door.door import Door
+from serving.door.places import Places
+from serving.versions.dataplane import DataPlane
+from serving.web import asgi
+from serving.web.asgi import Entrance, Message, Reader
+from serving.web.inflate import Encoding, expanded, inflate
+from serving.web.rest import Rest
+from serving.wire import jsons
+from serving.wire.pictures import Pictures
 
 LIMIT = 1000
 INFER = "/v2/models/four/infer"

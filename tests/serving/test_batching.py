@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.batching import INLINE_S, Batcher
-from serving.pictures import Pictures
-from serving.texts import USUAL_CHARACTERS, Texts
+from serving.versions.batching import INLINE_S, Batcher
+from serving.wire.pictures import Pictures
+from serving.wire.texts import USUAL_CHARACTERS, Texts
 
 PICTURES = Pictures((1, 2, 2))
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from raytune_app.errors import InputError, MediaError, NotFoundError, NotReadyError, TooLargeError
-from serving.dataplane import DataPlane
-from serving.inputs import OCTETS
-from serving.pictures import Pictures
+from serving.versions.dataplane import DataPlane
+from serving.wire.inputs import OCTETS
+from serving.wire.pictures import Pictures
 
 SHAPE = (1, 4, 4)
 

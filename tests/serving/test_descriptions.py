@@ -9,12 +9,12 @@ import pytest
 from google.protobuf import json_format
 from tritonclient.grpc import service_pb2
 
-from serving.dataplane import DataPlane
-from serving.descriptions import model_config
-from serving.pictures import Pictures
-from serving.protocol import EXTENSIONS
-from serving.rest import Rest
-from serving.texts import Texts
+from serving.versions.dataplane import DataPlane
+from serving.web.rest import Rest
+from serving.wire.descriptions import model_config
+from serving.wire.pictures import Pictures
+from serving.wire.protocol import EXTENSIONS
+from serving.wire.texts import Texts
 
 ONE = bytes(4)
 FAILS = b"\xff" * 4

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from raytune_app.errors import ForbiddenError, RateError, UnknownKeyError
 from raytune_app.keys import Scope, digest, new_key
-from serving.door import LOOK_AGAIN_S, OWN, Bucket, Door, Need, Visitor, is_loopback
-from serving.visitors import visitor
+from serving.door.door import LOOK_AGAIN_S, OWN, Bucket, Door, Need, Visitor, is_loopback
+from serving.web.visitors import visitor
 
 STRANGER = Visitor(None, is_local=False)
 HERE = Visitor(None, is_local=True)

@@ -18,12 +18,12 @@ from raytune_app.data.features import picture_features, text_features
 from raytune_app.data.reference import Histogram, Reference, reference
 from raytune_app.errors import CorruptModelError
 from raytune_app.registry import Draft, Registry
-from serving.dataplane import DataPlane
-from serving.drift import MAX_BINS, MIN_SAMPLES, THRESHOLD, WINDOW, Drift, Expected, Window, drifts, psi
-from serving.pictures import Pictures
-from serving.predictor import Predictor
-from serving.rest import Rest
-from serving.statistics import added
+from serving.versions.dataplane import DataPlane
+from serving.versions.predictor import Predictor
+from serving.watch.drift import MAX_BINS, MIN_SAMPLES, THRESHOLD, WINDOW, Drift, Expected, Window, drifts, psi
+from serving.watch.statistics import added
+from serving.web.rest import Rest
+from serving.wire.pictures import Pictures
 
 MakeDraft = Callable[..., Draft]
 

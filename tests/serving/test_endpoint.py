@@ -12,10 +12,10 @@ from raytune_app import tensors
 from raytune_app.endpoint import SINGLES, Endpoint
 from raytune_app.errors import EndpointError, InputError, TooLargeError
 from raytune_app.tensors import BATCH
-from serving.dataplane import DataPlane
-from serving.pictures import Pictures
-from serving.rest import Rest
-from serving.texts import MAX_TEXT_BYTES, Texts
+from serving.versions.dataplane import DataPlane
+from serving.web.rest import Rest
+from serving.wire.pictures import Pictures
+from serving.wire.texts import MAX_TEXT_BYTES, Texts
 
 
 class Parity:

@@ -17,9 +17,9 @@ from raytune_app.models.picture_classifier import PictureClassifier
 from raytune_app.models.signature import PictureSignature
 from raytune_app.registry import Draft, Registry
 from raytune_app.spec.grammar import ConvNetSpec, TutorialCnnSpec
-from serving import engines
-from serving.engines import Predict, choose, torch_engine
-from serving.predictor import Predictor
+from serving.versions import engines
+from serving.versions.engines import Predict, choose, torch_engine
+from serving.versions.predictor import Predictor
 
 MakeDraft = Callable[..., Draft]
 SHAPE = (1, 20, 20)
@@ -97,7 +97,7 @@ def with_graph(registry: Registry, make_draft: MakeDraft) -> Registry:
     registry.register("mnist", draft)
     found = registry.find("mnist@1")
     model = Predictor.of(found)
-    from serving.predictor import _rebuild
+    from serving.versions.predictor import _rebuild
 
     graph = onnx_graph(_rebuild(found.model, draft.weights), (1, 28, 28))  # type: ignore[arg-type]
     assert graph is not None

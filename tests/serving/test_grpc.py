@@ -13,16 +13,16 @@ from tritonclient.grpc import aio as triton
 from tritonclient.utils import InferenceServerException
 
 from raytune_app.keys import Scope, new_key
-from serving import grpc_messages_pb2 as ours
-from serving.dataplane import DataPlane
-from serving.door import Door
-from serving.grpc_server import listen
-from serving.grpc_service import SERVICE, Service
-from serving.grpc_wire import FIELDS
-from serving.pictures import Pictures
-from serving.places import Places
-from serving.protocol import MAX_BODY_BYTES
-from serving.texts import Texts
+from serving.door.door import Door
+from serving.door.places import Places
+from serving.rpc import messages_pb2 as ours
+from serving.rpc.server import listen
+from serving.rpc.service import SERVICE, Service
+from serving.rpc.tensors import FIELDS
+from serving.versions.dataplane import DataPlane
+from serving.wire.pictures import Pictures
+from serving.wire.protocol import MAX_BODY_BYTES
+from serving.wire.texts import Texts
 
 LABELS = ("dark", "bright")
 
@@ -158,7 +158,7 @@ def test_every_field_of_our_messages_has_the_number_and_type_that_clients_know(m
 
 
 def test_the_generated_messages_are_those_of_the_proto() -> None:
-    text = Path(ours.__file__).with_name("grpc_messages.proto").read_text()
+    text = Path(ours.__file__).with_name("messages.proto").read_text()
     for message in ours.DESCRIPTOR.message_types_by_name.values():
         block = text.split(f"\nmessage {message.name} {{\n", 1)[1] if message.fields else ""
         assert all(f" {field.name} = {field.number};" in block.split("\n}\n", 1)[0] for field in message.fields)

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from raytune_app.traffic import Mode, Rollout, Traffic
-from serving.dataplane import DataPlane
-from serving.inputs import OCTETS
-from serving.pictures import Pictures
-from serving.rest import Rest
+from serving.versions.dataplane import DataPlane
+from serving.web.rest import Rest
+from serving.wire.inputs import OCTETS
+from serving.wire.pictures import Pictures
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 STRANGE = 'a "quoted"\\\nlabel'

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from raytune_app.errors import InputError, MediaError, TooLargeError
-from serving import pictures as pictures_module
-from serving.multipart import MAX_BOUNDARY, MAX_HEADER_BYTES, MAX_HEADERS, MAX_PARTS, Part, read_parts
-from serving.pictures import Pictures
-from serving.texts import Texts
+from serving.web.multipart import MAX_BOUNDARY, MAX_HEADER_BYTES, MAX_HEADERS, MAX_PARTS, Part, read_parts
+from serving.wire import pictures as pictures_module
+from serving.wire.pictures import Pictures
+from serving.wire.texts import Texts
 
 INPUTS = Pictures((1, 28, 28))
 

@@ -19,14 +19,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from serving.dataplane import DataPlane
-from serving.docs import load
-from serving.door import Need
-from serving.openapi import document
-from serving.outputs import Output
-from serving.pictures import DATATYPES, Pictures
-from serving.rest import Rest
-from serving.texts import Texts
+from serving.door.door import Need
+from serving.versions.dataplane import DataPlane
+from serving.web.docs import load
+from serving.web.openapi import document
+from serving.web.rest import Rest
+from serving.wire.outputs import Output
+from serving.wire.pictures import DATATYPES, Pictures
+from serving.wire.texts import Texts
 
 PAGE = load().body.decode()
 VERSION = "/versions/{version}"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from raytune_app.errors import InputError
-from serving.binary import read_strings
-from serving.outputs import ALL, ALL_BINARY, Output, Wanted, compute, read_outputs
-from serving.protocol import InferRequest, infer_answer
+from serving.wire.binary import read_strings
+from serving.wire.outputs import ALL, ALL_BINARY, Output, Wanted, compute, read_outputs
+from serving.wire.protocol import InferRequest, infer_answer
 
 LABELS = ("no", "a:b", "yes \N{SNOWMAN}")
 rows = arrays(np.float32, (2, 3), elements=st.floats(0, 1, width=32))

@@ -8,9 +8,9 @@ import re
 import httpx
 import pytest
 
-from serving.dataplane import DataPlane
-from serving.playground import load
-from serving.rest import Rest
+from serving.versions.dataplane import DataPlane
+from serving.web.playground import load
+from serving.web.rest import Rest
 
 PAGE = load().body.decode()
 

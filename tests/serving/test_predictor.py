@@ -11,9 +11,10 @@ from safetensors.numpy import load, save
 
 from raytune_app.errors import CorruptModelError, NotFoundError
 from raytune_app.registry import Draft, Registry
-from serving.pictures import Pictures
-from serving.predictor import CHUNK, Predictor
-from serving.texts import Texts
+from serving.versions.engines import CHUNK
+from serving.versions.predictor import Predictor
+from serving.wire.pictures import Pictures
+from serving.wire.texts import Texts
 
 MakeDraft = Callable[..., Draft]
 Golden = dict[str, np.ndarray]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from raytune_app.errors import InputError, RaytuneError, TooLargeError
-from serving.binary import read_strings, write_strings
-from serving.outputs import ALL, Output, Wanted
-from serving.pictures import MAX_PICTURES, Pictures, read_raw
-from serving.protocol import classify_answer, classify_answers, infer_answer, model_metadata, read_infer
+from serving.wire.binary import read_strings, write_strings
+from serving.wire.outputs import ALL, Output, Wanted
+from serving.wire.pictures import MAX_PICTURES, Pictures, read_raw
+from serving.wire.protocol import classify_answer, classify_answers, infer_answer, model_metadata, read_infer
 
 SHAPE = (1, 2, 3)
 PICTURES = Pictures(SHAPE)

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from raytune_app.errors import CorruptModelError, InputError, NotFoundError, NotReadyError
 from raytune_app.registry import Draft, Registry
-from serving.ledger import MemoryBoard
-from serving.replica import Arguments, Replica, UserConfig
+from serving.versions.ledger import MemoryBoard
+from serving.versions.replica import Arguments, Replica, UserConfig
 
 MakeDraft = Callable[..., Draft]
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_app.errors import CorruptModelError
-from serving.asgi import Entrance, Reader
-from serving.binary import write_strings
-from serving.dataplane import DataPlane
-from serving.pictures import Pictures
-from serving.rest import Rest
-from serving.texts import Texts
+from serving.versions.dataplane import DataPlane
+from serving.web.asgi import Entrance, Reader
+from serving.web.rest import Rest
+from serving.wire.binary import write_strings
+from serving.wire.pictures import Pictures
+from serving.wire.texts import Texts
 
 LIMIT = 1000
 RAW = {"content-type": "application/octet-stream"}

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_app.errors import InputError, MediaError, RaytuneError, TooLargeError
-from serving.binary import write_strings
-from serving.dataplane import DataPlane
-from serving.inputs import CURL_DEFAULT, OCTETS
-from serving.protocol import model_metadata, read_infer
-from serving.texts import JSON, MAX_TEXT_BYTES, MAX_TEXTS, SHARED_CHARACTERS, USUAL_CHARACTERS, Texts
+from serving.versions.dataplane import DataPlane
+from serving.wire.binary import write_strings
+from serving.wire.inputs import CURL_DEFAULT, OCTETS
+from serving.wire.protocol import model_metadata, read_infer
+from serving.wire.texts import JSON, MAX_TEXT_BYTES, MAX_TEXTS, SHARED_CHARACTERS, USUAL_CHARACTERS, Texts
 
 TEXTS = Texts()
 PLAIN = "text/plain"

@@ -10,10 +10,10 @@ import pytest
 
 from raytune_app.errors import InputError, NotFoundError, TooLargeError
 from raytune_app.traffic import Mode, Rollout, Traffic
-from serving.dataplane import DataPlane
-from serving.inputs import OCTETS
-from serving.ledger import Ledger
-from serving.pictures import Pictures
+from serving.versions.dataplane import DataPlane
+from serving.versions.ledger import Ledger
+from serving.wire.inputs import OCTETS
+from serving.wire.pictures import Pictures
 
 SHAPE = (1, 2, 2)
 BODY = bytes(4)

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from serving.dataplane import DataPlane
-from serving.pictures import Pictures
-from serving.request_log import KEPT, MAX_EXAMPLES, RequestLog
-from serving.rest import Rest
-from serving.texts import Texts
-from serving.traces import Traces
-from serving.watching import NOTE, Note, Watcher, Watching, watched, watched_call, watchers
+from serving.versions.dataplane import DataPlane
+from serving.watch.request_log import KEPT, MAX_EXAMPLES, RequestLog
+from serving.watch.traces import Traces
+from serving.watch.watching import NOTE, Note, Watcher, Watching, watched, watched_call, watchers
+from serving.web.rest import Rest
+from serving.wire.pictures import Pictures
+from serving.wire.texts import Texts
 
 SECRET = "my pin is 1234"
 

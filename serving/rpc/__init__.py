@@ -1,0 +1,1 @@
+"""gRPC: messages, methods, and the server that listens."""

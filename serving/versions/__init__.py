@@ -1,0 +1,1 @@
+"""Versions in memory: loaded, proved, batched, tried beside each other, and counted over all processes."""

@@ -1,0 +1,1 @@
+"""HTTP: routes, bodies, the endpoint's description and its page."""
