@@ -38,8 +38,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.peers.dialects import HEADER  # noqa: E402
 from benchmarks.serving_speed import OCTETS, host, register  # noqa: E402  # after the path is set
 from raytune_app.cluster import connect  # noqa: E402
-from raytune_app.deployment import deploy  # noqa: E402
-from raytune_app.fastpath import free_ports  # noqa: E402
+from raytune_app.endpoint.deployment import deploy  # noqa: E402
+from raytune_app.endpoint.fastpath import free_ports  # noqa: E402
 
 MB = 1e6
 STEPS = 10
@@ -190,7 +190,7 @@ def _binary(number: int, rng: np.random.Generator) -> Ask:
 
 
 def _zipped(number: int, rng: np.random.Generator) -> Ask:
-    return Ask(f"{PICTURES}/classify", gzip.compress(_pixels(rng)), OCTETS | {"Content-Encoding": "gzip"})
+    return Ask(f"{PICTURES}/classify", gzip.compress(_pixels(rng).data), OCTETS | {"Content-Encoding": "gzip"})
 
 
 def _text(number: int, rng: np.random.Generator) -> Ask:

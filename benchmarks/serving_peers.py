@@ -49,7 +49,7 @@ from benchmarks.peers.environments import COMMON, PeerError, environment, instal
 from benchmarks.peers.open_loop import DRAIN_S, TOLERANCE  # noqa: E402
 from benchmarks.peers.processes import Server  # noqa: E402
 from benchmarks.serving_speed import LoadError, host, load, random_pictures, register  # noqa: E402
-from raytune_app.fastpath import free_ports  # noqa: E402
+from raytune_app.endpoint.fastpath import free_ports  # noqa: E402
 
 CONNECTIONS, BUSY = (1, 8, 64), 64
 BATCH, BATCH_CONNECTIONS = 64, 4

@@ -85,7 +85,7 @@ def _arguments() -> argparse.Namespace:
 
 def _run_endpoint(args: argparse.Namespace) -> int:
     from raytune_app.cluster import connect
-    from raytune_app.deployment import deploy
+    from raytune_app.endpoint.deployment import deploy
 
     _exit_on_sigterm()
     with connect(cpus=2) as cluster, deploy(cluster, {"bench": 1}, args.folder, port=args.port):

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from raytune_app.names import check_name
+from raytune_app.rollout.traffic import Rollout
 from raytune_app.storage import Storage
-from raytune_app.traffic import Rollout
 
 CHAMPION = "champion"
 PROMOTE, ROLLBACK, ROLLOUT, END = "promote", "rollback", "rollout", "end"

@@ -24,8 +24,8 @@ from typing import Any, Self
 
 import psutil
 
+from raytune_app.endpoint.fastpath import FRONT_FILE, LOOPBACK_ONLY, fast_serve
 from raytune_app.errors import InputError, RaytuneError
-from raytune_app.fastpath import FRONT_FILE, LOOPBACK_ONLY, fast_serve
 from raytune_app.process import environment, signals_ignored
 
 AUTH_MODE = "RAY_AUTH_MODE"

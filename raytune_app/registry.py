@@ -27,8 +27,8 @@ from raytune_app.aliases import CHAMPION
 from raytune_app.errors import InputError, NotFoundError, StorageError
 from raytune_app.manifest import CARD, GOLDEN, GRAPH, MANIFEST, MODEL, SCHEMA_VERSION, WEIGHTS
 from raytune_app.names import check_name, is_name
+from raytune_app.rollout.traffic import Rollout
 from raytune_app.storage import Storage
-from raytune_app.traffic import Rollout
 
 MAX_DIGITS = 10  # of a version
 CLAIM_DEADLINE_S = 30.0

@@ -1,7 +1,7 @@
 """The Ray Serve application: one deployment that is ingress and model at once, so a request makes no second hop.
 
-Started by import string, `serving.app:build`; `raytune_app.deployment` writes the configuration. Which versions answer
-comes as `user_config`, so another version needs no restart.
+Started by import string, `serving.app:build`; `raytune_app.endpoint.plan` writes the configuration. Which versions
+answer comes as `user_config`, so another version needs no restart.
 """
 
 # no `from __future__ import annotations`: Serve reads the annotation of `build` and must find the class itself

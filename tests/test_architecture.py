@@ -16,7 +16,7 @@ FILES = sorted(path for room in ("raytune_app", "serving") for path in (ROOT / r
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 
-RAY_ROOMS = ("raytune_app.tuning", "raytune_app.cluster", "raytune_app.deployment", "raytune_app.jobs", "serving")
+RAY_ROOMS = ("raytune_app.tuning", "raytune_app.cluster", "raytune_app.endpoint", "raytune_app.jobs", "serving")
 """The only modules that may import Ray."""
 
 FORBIDDEN = [
@@ -33,9 +33,10 @@ FORBIDDEN = [
     ],
     ("raytune_app.data", ["raytune_app.models", "raytune_app.training"]),
     ("raytune_app.models", ["raytune_app.training"]),
-    ("raytune_app.tuning", ["raytune_app.cli", "raytune_app.report", "raytune_app.deployment", "raytune_app.endpoint"]),
+    ("raytune_app.tuning", ["raytune_app.cli", "raytune_app.report", "raytune_app.endpoint"]),
+    ("raytune_app.rollout", ["torch", "ray", "raytune_app.endpoint", "raytune_app.tuning"]),
     ("raytune_app.report", ["torch", "ray", "raytune_app.cli"]),
-    *[(f"raytune_app.{room}", ["raytune_app.cli"]) for room in ("cluster", "deployment", "endpoint")],
+    *[(f"raytune_app.{room}", ["raytune_app.cli"]) for room in ("cluster", "endpoint", "rollout")],
 ]
 
 

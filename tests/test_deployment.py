@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from raytune_app import deployment
 from raytune_app.cluster import Cluster
-from raytune_app.deployment import deploy
+from raytune_app.endpoint import deployment
+from raytune_app.endpoint.deployment import deploy
+from raytune_app.endpoint.fastpath import free_ports
+from raytune_app.endpoint.lock import Lock
+from raytune_app.endpoint.plan import EVERYWHERE, Plan, check_port, traffic_of
 from raytune_app.errors import CorruptModelError, EndpointError, InputError, NotFoundError
-from raytune_app.fastpath import free_ports
-from raytune_app.lock import Lock
 from raytune_app.registry import Draft, Registry
-from raytune_app.serving_plan import EVERYWHERE, Plan, check_port, traffic_of
 
 CLUSTER = Cluster("http://127.0.0.1:1", embedded=True, token_file=None, cpus=2, gpus=0)
 TRACEBACK = """The deployment failed to start 1 times in a row. Error:

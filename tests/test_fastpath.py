@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from raytune_app.fastpath import FAST_SERVE, FRONT_FILE, PEER_VARIABLE, PORTS, fast_serve, free_ports, max_connections
+from raytune_app.endpoint.fastpath import (
+    FAST_SERVE,
+    FRONT_FILE,
+    PEER_VARIABLE,
+    PORTS,
+    fast_serve,
+    free_ports,
+    max_connections,
+)
 
 TEMPLATE = """global
     stats socket /tmp/x.sock mode 666 level admin expose-fd listeners

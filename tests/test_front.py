@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from raytune_app import front as front_module
-from raytune_app.fastpath import free_ports
-from raytune_app.front import Front, error_answers, rewritten
+from raytune_app.endpoint import front as front_module
+from raytune_app.endpoint.fastpath import free_ports
+from raytune_app.endpoint.front import Front, error_answers, rewritten
 
 PEER = "x-peer-1234"
 HERE = Path("/folder")

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from raytune_app.guard import Counts, Flips, Rules, Verdict, interval, judge
+from raytune_app.rollout.guard import Counts, Flips, Rules, Verdict, interval, judge
 
 ALPHA = 0.05
 NONE = Flips(0, 0)

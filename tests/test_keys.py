@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from raytune_app.endpoint.keys import MAX_KEYS, PREFIX, Key, Scope, digest, new_key, read_keys
 from raytune_app.errors import InputError, NotFoundError
-from raytune_app.keys import MAX_KEYS, PREFIX, Key, Scope, digest, new_key, read_keys
 
 
 def test_a_new_key_is_found_by_its_hash_and_is_nowhere_in_the_file(tmp_path: Path) -> None:

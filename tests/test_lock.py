@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from raytune_app.endpoint.front import Front
+from raytune_app.endpoint.keys import Scope, digest, new_key
+from raytune_app.endpoint.lock import Lock, is_here, trusting
+from raytune_app.endpoint.plan import Plan, traffic_of
 from raytune_app.errors import InputError, NotFoundError
-from raytune_app.front import Front
-from raytune_app.keys import Scope, digest, new_key
-from raytune_app.lock import Lock, is_here, trusting
-from raytune_app.serving_plan import Plan, traffic_of
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # what is refused
 

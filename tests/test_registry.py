@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from raytune_app.errors import CorruptModelError, InputError, NotFoundError, StorageError
 from raytune_app.manifest import FILES
 from raytune_app.registry import Draft, Registry
+from raytune_app.rollout.traffic import Mode, Rollout
 from raytune_app.storage import Storage
-from raytune_app.traffic import Mode, Rollout
 
 DRAFT = Draft(model={"network": {"name": "tutorial_cnn"}}, weights=b"weights", golden=b"golden", card="# card\n")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raytune_app.served import Reading, Row, quantile, read, rows
-from raytune_app.traffic import Mode, Rollout, Traffic
+from raytune_app.endpoint.served import Reading, Row, quantile, read, rows
+from raytune_app.rollout.traffic import Mode, Rollout, Traffic
 from serving.versions.dataplane import DataPlane
 from serving.watch.observed import metrics
 from serving.wire.inputs import OCTETS

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from raytune_app import latency
 from raytune_app.errors import EndpointError, InputError
 from raytune_app.registry import Draft, Registry
-from raytune_app.steward import Steward, started, wanted
-from raytune_app.traffic import Mode, Traffic
+from raytune_app.rollout import latency
+from raytune_app.rollout.steward import Steward, started, wanted
+from raytune_app.rollout.traffic import Mode, Traffic
 
 DRAFT = Draft(model={}, weights=b"w", golden=b"g", card="")
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from raytune_app.traffic import Mode, Rollout, Traffic, position
+from raytune_app.rollout.traffic import Mode, Rollout, Traffic, position
 
 CANARY = Traffic(champion=1, rollout=Rollout(challenger=2, share=0.2))
 

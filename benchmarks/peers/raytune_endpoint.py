@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.peers.network import port, workers
 from raytune_app.cluster import connect
-from raytune_app.deployment import deploy
+from raytune_app.endpoint.deployment import deploy
 
 STORAGE, NAME = "PEER_STORAGE", "bench"
 

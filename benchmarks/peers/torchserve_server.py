@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,10 +29,15 @@ def handle(data: list[dict[str, Any]] | None, context: Any) -> list[dict[str, An
     return [answer(row) for row in _model["predict"](pixels_of(b"".join(each["body"] for each in data)))]
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def main() -> None:
     """Pack the model and write the settings into the working folder, and become the server's command."""
     place = f"http://127.0.0.1:{port()}"
-    control = f"http://127.0.0.1:{os.environ[SPARE_PORT]}"
     model = {
         "minWorkers": workers(),
         "maxWorkers": workers(),
@@ -43,9 +49,10 @@ def main() -> None:
     }
     settings = {
         "inference_address": place,
-        "management_address": control,
-        "metrics_address": control,
-        "enable_grpc": "false",
+        "management_address": place,
+        "metrics_address": f"http://127.0.0.1:{_free_port()}",
+        "grpc_inference_port": os.environ[SPARE_PORT],
+        "grpc_management_port": str(_free_port()),
         "disable_system_metrics": "true",
         "load_models": "digits.mar",
         "models": json.dumps({"digits": {"1.0": model}}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from raytune_app.cli.output import result, say
 
 if TYPE_CHECKING:
-    from raytune_app.lock import Lock
+    from raytune_app.endpoint.lock import Lock
 
 KEY_VARIABLE = "RAYTUNE_API_KEY"
 
@@ -40,7 +40,7 @@ def add_lock_options(serve: argparse.ArgumentParser) -> None:
 
 def lock_of(args: argparse.Namespace) -> Lock:
     """Raises InputError, NotFoundError for what is no lock."""
-    from raytune_app.lock import Lock
+    from raytune_app.endpoint.lock import Lock
 
     lock = Lock(args.api_keys, args.tls_cert, args.tls_key, args.without_keys, args.timeout)
     lock.check(args.host)
@@ -49,7 +49,7 @@ def lock_of(args: argparse.Namespace) -> Lock:
 
 def who_may_ask(lock: Lock, host: str) -> str:
     """In a line, for whoever starts the endpoint."""
-    from raytune_app.lock import is_here
+    from raytune_app.endpoint.lock import is_here
 
     if lock.keys_file is not None:
         keyless = "" if lock.tls_cert or is_here(host) else "; without TLS the network sees the keys"
@@ -71,7 +71,7 @@ def client_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _key(args: argparse.Namespace) -> int:
-    from raytune_app.keys import Scope, new_key
+    from raytune_app.endpoint.keys import Scope, new_key
 
     name = args.name or args.scope
     key = new_key(args.file, name, Scope(args.scope), args.rate)

@@ -15,7 +15,7 @@ from raytune_app.cli.watching import add_options, watching
 
 if TYPE_CHECKING:
     from raytune_app.cluster import Cluster
-    from raytune_app.deployment import Deployment
+    from raytune_app.endpoint.deployment import Deployment
 
 
 def add(subparsers: Any) -> None:
@@ -61,9 +61,9 @@ def _replicas(text: str) -> tuple[int, int | None]:
 def _serve(args: argparse.Namespace) -> int:
     from raytune_app.cli.interrupt import terminate_as_interrupt, wait_for_interrupt
     from raytune_app.cluster import connect
-    from raytune_app.deployment import deploy
-    from raytune_app.serving_plan import check_port
-    from raytune_app.steward import Steward, wanted
+    from raytune_app.endpoint.deployment import deploy
+    from raytune_app.endpoint.plan import check_port
+    from raytune_app.rollout.steward import Steward, wanted
 
     registry = open_registry(args)
     models = wanted(registry, args.models)

@@ -13,7 +13,7 @@ from raytune_app.cli.predict import is_of_texts, noun
 from raytune_app.manifest import CARD
 
 if TYPE_CHECKING:
-    from raytune_app.endpoint import Evaluation
+    from raytune_app.endpoint.client import Evaluation
     from raytune_app.registry import ModelVersion
     from raytune_app.spec.grammar import DataSpec
 
@@ -32,7 +32,7 @@ def add(subparsers: Any) -> None:
 def _evaluate(args: argparse.Namespace) -> int:
     from raytune_app.data.arrays import Arrays
     from raytune_app.data.catalog import load_test
-    from raytune_app.endpoint import Endpoint
+    from raytune_app.endpoint.client import Endpoint
 
     with Endpoint(args.url, **client_of(args)) as endpoint:
         name, _, tag = args.model.partition("@")

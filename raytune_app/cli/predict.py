@@ -14,7 +14,7 @@ from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_registry
 
 if TYPE_CHECKING:
-    from raytune_app.endpoint import Endpoint
+    from raytune_app.endpoint.client import Endpoint
     from raytune_app.registry import ModelVersion
 
 MODEL_HELP = "such as mnist (its champion), mnist@2 or mnist@champion"
@@ -68,7 +68,7 @@ def _predict(args: argparse.Namespace) -> int:
 
 def _ask_url(args: argparse.Namespace) -> tuple[Answers, str, list[str]]:
     """By the endpoint of --url: the version it serves, or the one named."""
-    from raytune_app.endpoint import Endpoint
+    from raytune_app.endpoint.client import Endpoint
 
     name, _, tag = args.model.partition("@")
     version = None if not tag else int(tag) if tag.isdecimal() else open_registry(args).find(args.model).version
@@ -80,7 +80,7 @@ def _ask_url(args: argparse.Namespace) -> tuple[Answers, str, list[str]]:
 
 def _ask_nearest(args: argparse.Namespace) -> tuple[Answers, str, list[str]]:
     """By the endpoint on the default port if it serves this very version, else in this process."""
-    from raytune_app.endpoint import DEFAULT_URL, Endpoint
+    from raytune_app.endpoint.client import DEFAULT_URL, Endpoint
 
     found = open_registry(args).find(args.model)
     takes_text = is_of_texts(found)
@@ -119,7 +119,7 @@ def _asked(endpoint: Endpoint, name: str, version: int | None, examples: Sequenc
 
 def _serves(url: str, found: ModelVersion) -> bool:
     """Whether an endpoint there holds these very weights: another storage has a version of this name and number too."""
-    from raytune_app.endpoint import Endpoint
+    from raytune_app.endpoint.client import Endpoint
     from raytune_app.errors import RaytuneError
     from raytune_app.manifest import WEIGHTS, sha256
 

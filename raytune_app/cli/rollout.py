@@ -46,8 +46,8 @@ def _rollout(args: argparse.Namespace) -> int:
     import time
 
     from raytune_app.errors import InputError
-    from raytune_app.steward import started
-    from raytune_app.traffic import Mode
+    from raytune_app.rollout.steward import started
+    from raytune_app.rollout.traffic import Mode
 
     registry = open_registry(args)
     name, _, tag = args.model.partition("@")

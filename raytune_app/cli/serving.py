@@ -14,8 +14,8 @@ from raytune_app.cli.output import result
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from raytune_app.endpoint import Endpoint
-    from raytune_app.served import Reading, Row
+    from raytune_app.endpoint.client import Endpoint
+    from raytune_app.endpoint.served import Reading, Row
 
 ABSENT = "-"
 _COLUMNS = ("model", "version", "part", "share", "requests", "req/s", "errors", "p50 ms", "p99 ms", "batch", "drift")
@@ -40,7 +40,7 @@ def _seconds(text: str) -> float:
 
 
 def _serving(args: argparse.Namespace) -> int:
-    from raytune_app.endpoint import Endpoint
+    from raytune_app.endpoint.client import Endpoint
 
     with Endpoint(args.url, **client_of(args)) as endpoint:
         if args.once or args.json or not sys.stdout.isatty():
@@ -53,7 +53,7 @@ def _serving(args: argparse.Namespace) -> int:
 def _once(args: argparse.Namespace, endpoint: Endpoint) -> None:
     from rich.console import Console
 
-    from raytune_app.served import rows
+    from raytune_app.endpoint.served import rows
 
     before, start = _look(endpoint), time.monotonic()
     time.sleep(min(args.every, 1.0))
@@ -68,8 +68,8 @@ def _live(args: argparse.Namespace, endpoint: Endpoint) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    from raytune_app.endpoint.served import rows
     from raytune_app.errors import EndpointError
-    from raytune_app.served import rows
 
     before, start = _look(endpoint), time.monotonic()
     try:
@@ -88,8 +88,8 @@ def _live(args: argparse.Namespace, endpoint: Endpoint) -> None:
 
 
 def _look(endpoint: Endpoint) -> Reading:
+    from raytune_app.endpoint.served import read
     from raytune_app.errors import EndpointError
-    from raytune_app.served import read
 
     text = endpoint.metrics()
     try:

@@ -21,10 +21,10 @@ from raytune_app.cli.place import open_storage
 from raytune_app.cluster import Cluster, connect
 from raytune_app.data.arrays import Arrays, Examples
 from raytune_app.data.catalog import load_test
-from raytune_app.deployment import Deployment, deploy
-from raytune_app.endpoint import Endpoint, Evaluation
+from raytune_app.endpoint.client import Endpoint, Evaluation
+from raytune_app.endpoint.deployment import Deployment, deploy
+from raytune_app.endpoint.plan import check_port
 from raytune_app.errors import EndpointError, InputError
-from raytune_app.serving_plan import check_port
 from raytune_app.spec import Experiment, load
 from raytune_app.tuning.crown import Champion
 from raytune_app.tuning.folder import StudyFolder

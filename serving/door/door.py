@@ -17,8 +17,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from raytune_app.endpoint.keys import Key, Scope, digest, read_keys
 from raytune_app.errors import ForbiddenError, RateError, RaytuneError, UnknownKeyError
-from raytune_app.keys import Key, Scope, digest, read_keys
 
 MAX_SECRET = 512
 """Characters of a key that are looked at; ours are 51."""

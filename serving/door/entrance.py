@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from raytune_app.fastpath import PEER_VARIABLE
+from raytune_app.endpoint.fastpath import PEER_VARIABLE
 from serving.door.door import Door
 from serving.door.places import Places
 from serving.versions.replica import DoorArguments

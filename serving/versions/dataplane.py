@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from raytune_app import __version__
 from raytune_app.errors import NotFoundError, NotReadyError
 from raytune_app.registry import MAX_DIGITS
-from raytune_app.traffic import Mode, Traffic
+from raytune_app.rollout.traffic import Mode, Traffic
 from serving.versions.feedback import read_feedback
 from serving.versions.ledger import Ledger, Report
 from serving.versions.resident import Answered, Model, Resident, Shadows, facts_of, first_of

@@ -14,8 +14,8 @@ from pydantic_core import from_json, to_json
 
 from raytune_app.errors import InputError, NotReadyError, RaytuneError
 from raytune_app.registry import Registry
+from raytune_app.rollout.traffic import Traffic
 from raytune_app.storage import Storage
-from raytune_app.traffic import Traffic
 from serving.versions.dataplane import DataPlane
 from serving.versions.ledger import Board, MemoryBoard
 from serving.versions.resident import Model

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from raytune_app.latency import BOUNDS_S
+from raytune_app.rollout.latency import BOUNDS_S
 from serving.watch.drift import THRESHOLD, Drift
 from serving.watch.statistics import BATCH_BOUNDS, CONFIDENCE_BINS, Snapshot
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from raytune_app.traffic import Traffic
+from raytune_app.rollout.traffic import Traffic
 from serving.versions.dataplane import DataPlane
 from serving.versions.resident import Model, expected_of
 from serving.watch.drift import THRESHOLD, Drift, drifts

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raytune_app.latency import BOUNDS_S, place
+from raytune_app.rollout.latency import BOUNDS_S, place
 from serving.wire.protocol import Probabilities
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Statistics:
         examples: inferred; executions: batches computed for them.
         request_s, failure_s, queue_s, compute_s: summed seconds: of whole requests, answered and not; of examples
             waiting; of batches computed.
-        latency: answered requests by `raytune_app.latency`; batches: executions by BATCH_BOUNDS.
+        latency: answered requests by `raytune_app.rollout.latency`; batches: executions by BATCH_BOUNDS.
         classes: answers by class; confidence: answers by tenths of the largest probability.
         confidence_sum: the largest probabilities added up.
         right, wrong: answers whose true label came back.

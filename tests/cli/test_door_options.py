@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raytune_app.cli.main import main
-from raytune_app.keys import digest, read_keys
+from raytune_app.endpoint.keys import digest, read_keys
 from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
 

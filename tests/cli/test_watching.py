@@ -29,8 +29,8 @@ def test_a_request_log_is_whole_unless_a_sample_is_asked_for(tmp_path: Path, mon
 
 
 def test_what_the_replica_gets_is_what_it_takes(tmp_path: Path) -> None:
-    from raytune_app.serving_plan import Plan
-    from raytune_app.traffic import Traffic
+    from raytune_app.endpoint.plan import Plan
+    from raytune_app.rollout.traffic import Traffic
     from serving.versions.replica import Arguments
 
     watch = parsed("--request-log", str(tmp_path / "log"), "--otlp-endpoint", "http://collector:4318")

@@ -25,10 +25,10 @@ from tritonclient.utils import InferenceServerException
 from raytune_app.cluster import Cluster
 from raytune_app.data.arrays import Arrays
 from raytune_app.data.catalog import load_test
-from raytune_app.deployment import Deployment, deploy
-from raytune_app.fastpath import free_ports
+from raytune_app.endpoint.deployment import Deployment, deploy
+from raytune_app.endpoint.fastpath import free_ports
+from raytune_app.endpoint.plan import check_port
 from raytune_app.registry import Draft, Registry
-from raytune_app.serving_plan import check_port
 from raytune_app.spec.grammar import DataSpec
 from raytune_app.storage import Storage
 

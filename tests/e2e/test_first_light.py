@@ -17,8 +17,8 @@ from PIL import Image
 
 from raytune_app.data.arrays import Arrays
 from raytune_app.data.catalog import load_test
-from raytune_app.endpoint import Endpoint
-from raytune_app.serving_plan import check_port
+from raytune_app.endpoint.client import Endpoint
+from raytune_app.endpoint.plan import check_port
 from raytune_app.spec.grammar import DataSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]

@@ -20,10 +20,10 @@ import psutil
 import pytest
 
 from raytune_app.cluster import Cluster
-from raytune_app.deployment import Deployment, deploy
-from raytune_app.fastpath import free_ports
-from raytune_app.keys import Scope, new_key
-from raytune_app.lock import Lock
+from raytune_app.endpoint.deployment import Deployment, deploy
+from raytune_app.endpoint.fastpath import free_ports
+from raytune_app.endpoint.keys import Scope, new_key
+from raytune_app.endpoint.lock import Lock
 from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
 from serving.door.places import MAX_BYTES, MAX_REQUESTS

@@ -19,13 +19,13 @@ import ray
 from safetensors.numpy import load, save
 
 from raytune_app.cluster import Cluster
-from raytune_app.deployment import Deployment, deploy
-from raytune_app.endpoint import Endpoint
-from raytune_app.fastpath import free_ports
+from raytune_app.endpoint.client import Endpoint
+from raytune_app.endpoint.deployment import Deployment, deploy
+from raytune_app.endpoint.fastpath import free_ports
 from raytune_app.registry import Draft, Registry
-from raytune_app.steward import Steward, started, wanted
+from raytune_app.rollout.steward import Steward, started, wanted
+from raytune_app.rollout.traffic import Mode
 from raytune_app.storage import Storage
-from raytune_app.traffic import Mode
 
 MakeDraft = Callable[..., Draft]
 DEADLINE_S = 60

@@ -18,12 +18,12 @@ import pytest
 from safetensors.numpy import load
 
 from raytune_app.cluster import Cluster
-from raytune_app.deployment import Deployment, deploy
-from raytune_app.endpoint import Endpoint
+from raytune_app.endpoint.client import Endpoint
+from raytune_app.endpoint.deployment import Deployment, deploy
+from raytune_app.endpoint.fastpath import free_ports
+from raytune_app.endpoint.plan import check_port
 from raytune_app.errors import CorruptModelError, EndpointError, InputError
-from raytune_app.fastpath import free_ports
 from raytune_app.registry import Draft, Registry
-from raytune_app.serving_plan import check_port
 from raytune_app.storage import Storage
 
 MakeDraft = Callable[..., Draft]

@@ -14,8 +14,8 @@ import httpx
 import numpy as np
 import pytest
 
+from raytune_app.endpoint.keys import Scope, new_key
 from raytune_app.errors import BusyError
-from raytune_app.keys import Scope, new_key
 from serving.door.door import Door
 from serving.door.places import Places
 from serving.versions.dataplane import DataPlane

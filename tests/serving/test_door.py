@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raytune_app.endpoint.keys import Scope, digest, new_key
 from raytune_app.errors import ForbiddenError, RateError, UnknownKeyError
-from raytune_app.keys import Scope, digest, new_key
 from serving.door.door import LOOK_AGAIN_S, OWN, Bucket, Door, Need, Visitor, is_loopback
 from serving.web.visitors import visitor
 

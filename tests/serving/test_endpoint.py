@@ -8,10 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
-from raytune_app import tensors
-from raytune_app.endpoint import SINGLES, Endpoint
+from raytune_app.endpoint.client import SINGLES, Endpoint, tensors
+from raytune_app.endpoint.tensors import BATCH
 from raytune_app.errors import EndpointError, InputError, TooLargeError
-from raytune_app.tensors import BATCH
 from serving.versions.dataplane import DataPlane
 from serving.web.rest import Rest
 from serving.wire.pictures import Pictures

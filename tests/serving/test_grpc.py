@@ -12,7 +12,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.grpc import aio as triton
 from tritonclient.utils import InferenceServerException
 
-from raytune_app.keys import Scope, new_key
+from raytune_app.endpoint.keys import Scope, new_key
 from serving.door.door import Door
 from serving.door.places import Places
 from serving.rpc import messages_pb2 as ours

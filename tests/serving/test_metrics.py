@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from raytune_app.traffic import Mode, Rollout, Traffic
+from raytune_app.rollout.traffic import Mode, Rollout, Traffic
 from serving.versions.dataplane import DataPlane
 from serving.web.rest import Rest
 from serving.wire.inputs import OCTETS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from raytune_app.errors import InputError, NotFoundError, TooLargeError
-from raytune_app.traffic import Mode, Rollout, Traffic
+from raytune_app.rollout.traffic import Mode, Rollout, Traffic
 from serving.versions.dataplane import DataPlane
 from serving.versions.ledger import Ledger
 from serving.wire.inputs import OCTETS

@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from raytune_app import latency
 from raytune_app.aliases import CHAMPION
 from raytune_app.errors import InputError, RaytuneError
-from raytune_app.guard import Counts, Flips, Judgement, Verdict, judge
 from raytune_app.registry import Registry
-from raytune_app.traffic import Mode, Rollout, Traffic
+from raytune_app.rollout import latency
+from raytune_app.rollout.guard import Counts, Flips, Judgement, Verdict, judge
+from raytune_app.rollout.traffic import Mode, Rollout, Traffic
 
 SLOW_TIMES = 2.0
 """A request is slow that takes this many times the champion's 95th percentile before the rollout."""
@@ -28,7 +28,7 @@ Snapshot = Mapping[str, Any]
 
 
 class Served(Protocol):
-    """A running endpoint; `raytune_app.deployment.Deployment` is one."""
+    """A running endpoint; `raytune_app.endpoint.deployment.Deployment` is one."""
 
     def update(self, models: Mapping[str, Traffic]) -> None: ...
     def statistics(self) -> Mapping[str, Mapping[str, Snapshot]]: ...

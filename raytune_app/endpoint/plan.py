@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raytune_app.endpoint.lock import Lock
 from raytune_app.errors import EndpointError, InputError, ResourceError
-from raytune_app.lock import Lock
-from raytune_app.traffic import Traffic
+from raytune_app.rollout.traffic import Traffic
 
 APPLICATION = "raytune"
 DEPLOYMENT = "models"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raytune_app.endpoint.front import Front
+from raytune_app.endpoint.keys import digest, read_keys
 from raytune_app.errors import InputError
-from raytune_app.front import Front
-from raytune_app.keys import digest, read_keys
 
 TIMEOUT_S = 60.0
 MAX_TIMEOUT_S = 3600.0

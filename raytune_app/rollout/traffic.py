@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from raytune_app.guard import Rules
+from raytune_app.rollout.guard import Rules
 
 _SPAN = 2**64
 

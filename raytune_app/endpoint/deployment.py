@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from raytune_app.cluster import Cluster
-from raytune_app.endpoint import Endpoint
+from raytune_app.endpoint.client import Endpoint
+from raytune_app.endpoint.plan import APPLICATION, DEPLOYMENT, Plan, check_port, missing, traffic_of
 from raytune_app.errors import BusyError, EndpointError, InputError, NotFoundError, NotReadyError
 from raytune_app.registry import Registry
-from raytune_app.serving_plan import APPLICATION, DEPLOYMENT, Plan, check_port, missing, traffic_of
+from raytune_app.rollout.traffic import Traffic
 from raytune_app.storage import Storage
-from raytune_app.traffic import Traffic
 
 READY_DEADLINE_S = 180.0
 POLL_S = 0.1

@@ -16,8 +16,8 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
-from raytune_app import front as front_module
-from raytune_app.front import Front
+from raytune_app.endpoint import front as front_module
+from raytune_app.endpoint.front import Front
 
 FAST_SERVE = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

@@ -14,7 +14,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from raytune_app import tensors
+from raytune_app.endpoint import tensors
+from raytune_app.endpoint.lock import trusting
+from raytune_app.endpoint.tensors import OCTETS, Examples
 from raytune_app.errors import (
     BusyError,
     DeadlineError,
@@ -30,8 +32,6 @@ from raytune_app.errors import (
     TooLargeError,
     UnknownKeyError,
 )
-from raytune_app.lock import trusting
-from raytune_app.tensors import OCTETS, Examples
 
 TIMEOUT_S = 30.0
 SINGLES = 500

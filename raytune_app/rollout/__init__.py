@@ -1,0 +1,1 @@
+"""Which version answers, and whether a challenger becomes the champion."""
