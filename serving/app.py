@@ -19,6 +19,7 @@ from serving.versions.board import ClusterBoard
 from serving.versions.replica import Arguments, Replica, UserConfig
 from serving.watch.watching import watched, watched_call, watchers
 from serving.web.rest import Rest
+from serving.web.shortcut import answer_in_one_write, straight_to
 
 EXCHANGE_S = 1.0
 _log = logging.getLogger("ray.serve")
@@ -40,7 +41,10 @@ class Models:
         self._watchers = watchers(arguments.watching)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return watched(Rest(self._replica.plane, self._replica, self._entrance), self._watchers)
+        application = watched(Rest(self._replica.plane, self._replica, self._entrance), self._watchers)
+        straight_to(application)
+        answer_in_one_write()
+        return application
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Called at the start and whenever the configuration's `user_config` changes."""

@@ -192,11 +192,12 @@ def test_slow_is_what_the_champion_was_not(scene: Scene) -> None:
     assert scene.champion() == 2
 
 
+@pytest.mark.parametrize("kind", [EndpointError, ConnectionResetError])
 def test_an_endpoint_that_is_away_is_said_once_and_looked_for_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     def away(_: object = None) -> Any:
-        raise EndpointError("no answer")
+        raise kind("no answer")
 
     scene.begin()
     with monkeypatch.context() as patched:

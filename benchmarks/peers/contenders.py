@@ -65,7 +65,7 @@ CONTENDERS = {
             "torchserve",
             "torchserve_server",
             "torchserve",
-            (NUMPY, "torchserve==0.12.0", "torch-model-archiver==0.12.0"),
+            (NUMPY, "torchserve==0.12.0", "torch-model-archiver==0.12.0", "pyyaml"),  # which it uses and does not name
             shown=("torchserve",),
         ),
     )

@@ -129,7 +129,10 @@ class Deployment:
 
     def _state(self) -> str | None:
         """What is still missing, or None when all answers. Raises EndpointError if it never will."""
-        application = _client(self._cluster).get_serve_details()["applications"].get(APPLICATION)
+        try:
+            application = _client(self._cluster).get_serve_details()["applications"].get(APPLICATION)
+        except (RuntimeError, OSError):  # the dashboard, busy or restarting
+            return "waiting for Ray's dashboard"
         if application is None:
             return "starting Ray Serve"
         replica = application["deployments"].get(DEPLOYMENT, {}).get("message", "")

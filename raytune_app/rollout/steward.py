@@ -91,10 +91,10 @@ class Steward:
                 if traffic.rollout is not None and self._asked[name] == traffic:
                     self._judge(name, traffic.champion, traffic.rollout)
             self._said = ""
-        except RaytuneError as error:  # a storage or an endpoint that is away may come back
-            if error.message != self._said:
-                self._say(f"cannot look after the versions: {error.message}")
-            self._said = error.message
+        except Exception as error:  # noqa: BLE001  # whatever is away may come back, and who answers goes on answering
+            if str(error) != self._said:
+                self._say(f"cannot look after the versions: {str(error) or type(error).__name__}")
+            self._said = str(error)
 
     def _turn(self, models: dict[str, Traffic]) -> None:
         """Ask once for what the registry wants; what the endpoint refuses is not asked for again until it changes."""

@@ -8,7 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
-from raytune_app.endpoint.client import SINGLES, Endpoint, tensors
+from raytune_app.endpoint import tensors
+from raytune_app.endpoint.client import SINGLES, Endpoint
 from raytune_app.endpoint.tensors import BATCH
 from raytune_app.errors import EndpointError, InputError, TooLargeError
 from serving.versions.dataplane import DataPlane
