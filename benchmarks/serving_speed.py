@@ -177,6 +177,8 @@ def register(folder: str) -> None:
     from safetensors.torch import save as save_tensors
 
     from raytune_app.models.catalog import build
+    from raytune_app.models.graph import onnx_graph
+    from raytune_app.models.picture_classifier import PictureClassifier
     from raytune_app.models.signature import PictureSignature
     from raytune_app.registry import Draft, Registry
     from raytune_app.spec.grammar import TutorialCnnSpec
@@ -185,6 +187,7 @@ def register(folder: str) -> None:
 
     signature = PictureSignature(1, 28, tuple("0123456789"), (0.13,), (0.31,))
     classifier = build(spec := TutorialCnnSpec(name="tutorial_cnn"), signature, seed=0)
+    assert isinstance(classifier, PictureClassifier)
     inputs = random_pictures(16)
     golden: dict[str, Any] = {
         "inputs": inputs,
@@ -192,7 +195,9 @@ def register(folder: str) -> None:
     }
     model: dict[str, Any] = {"network": spec.model_dump(), "signature": signature.to_dict(), "inputs": [1, 28, 28]}
     model["golden_tolerance"] = 1e-4
-    draft = Draft(model, save_tensors(dict(classifier.state_dict())), save_arrays(golden), "# for the benchmark\n")
+    weights = save_tensors(dict(classifier.state_dict()))
+    graph = onnx_graph(classifier, (1, 28, 28))  # as a study registers it
+    draft = Draft(model, weights, save_arrays(golden), "# for the benchmark\n", graph)
     Registry(Storage(folder)).register("bench", draft)
 
 
