@@ -146,6 +146,10 @@ class BusyError(RaytuneError):
     retry_after_s = 1.0
 
 
+class RefusedError(EndpointError):
+    """A version that a running endpoint will not take, whatever happens next; it says why."""
+
+
 class NotReadyError(RaytuneError):
     """The model is not loaded yet."""
 

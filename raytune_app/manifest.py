@@ -1,10 +1,9 @@
-"""How a version's folder proves its integrity: manifest.json has each file's sha256 and size and is written last."""
+"""How a version's folder proves its integrity: manifest.json has the sha256 and size of what counts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping
 
 from raytune_app.errors import CorruptModelError, NotFoundError
@@ -14,46 +13,40 @@ SCHEMA_VERSION = 1
 MODEL, WEIGHTS, GOLDEN, CARD = "model.json", "weights.safetensors", "golden.safetensors", "MODEL_CARD.md"
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
-FILES = (MODEL, WEIGHTS, GOLDEN, CARD)
-"""What every version has; it may also have a GRAPH."""
+FILES = (MODEL, WEIGHTS, GOLDEN)
+"""What every version has, and the manifest proves; it may also have a GRAPH. The CARD is for people, and may grow."""
 CORRUPT_REMEDY = "restore the version from a copy, or promote another version"
-CARD_S = 0.5
-"""A card and the manifest that proves it are written within this time."""
 
 
 def write(storage: Storage, folder: str, files: Mapping[str, bytes]) -> None:
     """Write every file, then the manifest: it makes the version exist. Raises StorageError."""
     for file, content in files.items():
         storage.write(f"{folder}/{file}", content)
-    entries = {file: {"sha256": sha256(content), "bytes": len(content)} for file, content in files.items()}
+    proven = {file: content for file, content in files.items() if file != CARD}
+    entries = {file: {"sha256": sha256(content), "bytes": len(content)} for file, content in proven.items()}
     storage.write_json(f"{folder}/{MANIFEST}", {"schema_version": SCHEMA_VERSION, "files": entries})
 
 
 def read(storage: Storage, folder: str) -> dict[str, bytes]:
-    """Every file by name, each equal to its sha256. Raises CorruptModelError naming the first that is not."""
-    try:
-        return _read(storage, folder)
-    except CorruptModelError as error:
-        if CARD not in error.message:
-            raise
-        time.sleep(CARD_S)  # it may just be growing
-        return _read(storage, folder)
+    """Every file by name, each but the card equal to its sha256. Raises CorruptModelError naming one that is not."""
+    entries = _entries(storage, folder)
+    proven = {file: _checked(storage, f"{folder}/{file}", entries[file]) for file in entries}
+    return {**proven, CARD: _card(storage, folder)}
 
 
 def add_to_card(storage: Storage, folder: str, section: str) -> None:
-    """Append markdown to the card, the one file that may grow. Raises CorruptModelError, StorageError."""
-    files = read(storage, folder)
-    write(storage, folder, {**files, CARD: files[CARD].rstrip() + b"\n\n" + section.encode()})
+    """Append markdown to the card. Raises StorageError."""
+    storage.write(f"{folder}/{CARD}", _card(storage, folder).rstrip() + b"\n\n" + section.encode())
+
+
+def _card(storage: Storage, folder: str) -> bytes:
+    path = f"{folder}/{CARD}"
+    return storage.read(path) if storage.exists(path) else b""
 
 
 def corrupt(location: str, what: str) -> CorruptModelError:
     """The error for a file of a version."""
     return CorruptModelError(f"{location} {what}", CORRUPT_REMEDY)
-
-
-def _read(storage: Storage, folder: str) -> dict[str, bytes]:
-    entries = _entries(storage, folder)
-    return {file: _checked(storage, f"{folder}/{file}", entries[file]) for file in entries}
 
 
 def _entries(storage: Storage, folder: str) -> dict[str, str]:

@@ -25,13 +25,23 @@ LARGE_PIXELS = 1_000_000
 """A picture of more is decoded in its turn: it may take a hundred times the memory of its file."""
 
 _LARGE = threading.BoundedSemaphore(2)
-_MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+LIGHT_PIXELS = 65_536
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MAGIC = {_PNG: "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _MODES = {1: "L", 3: "RGB"}
 
 
 def kind(body: bytes) -> str | None:
     """`image/png` or `image/jpeg` by the first bytes; None for anything else."""
     return next((media for magic, media in _MAGIC.items() if body.startswith(magic)), None)
+
+
+def is_light(body: bytes) -> bool:
+    """Whether reading these bytes is little work for their size: all but a PNG, which may hold 1,000 times as much."""
+    if not body.startswith(_PNG):
+        return True
+    width, height = int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
+    return width * height <= LIGHT_PIXELS
 
 
 def read_file(file: Path) -> bytes:

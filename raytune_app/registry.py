@@ -167,7 +167,7 @@ class Registry:
         if check_name(alias, "alias").isdecimal():
             raise InputError(f"alias {alias!r} looks like a version", "choose a name with a letter, such as champion")
         self.find(f"{name}@{version}").verify()
-        if self.aliases(name).get(alias) != version:
+        if self.aliases(name).get(alias) != version or (alias == CHAMPION and self.rollout(name) is not None):
             aliases.log(self.storage, name, alias, aliases.PROMOTE, version, reason=reason)
 
     def rollback(self, name: str, alias: str = CHAMPION) -> int:

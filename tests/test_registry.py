@@ -30,7 +30,7 @@ def test_versions_count_from_one(registry: Registry) -> None:
 
 def test_a_version_folder_holds_exactly_the_contracted_files(registry: Registry) -> None:
     registry.register("mnist", DRAFT)
-    assert registry.storage.files("models/mnist/1") == sorted([*FILES, "manifest.json"])
+    assert registry.storage.files("models/mnist/1") == sorted([*FILES, "MODEL_CARD.md", "manifest.json"])
 
 
 def test_what_is_registered_is_found_again(registry: Registry) -> None:

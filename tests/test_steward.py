@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raytune_app.errors import EndpointError, InputError
+from raytune_app.errors import EndpointError, InputError, RefusedError
 from raytune_app.registry import Draft, Registry
 from raytune_app.rollout import latency
 from raytune_app.rollout.steward import Steward, started, wanted
@@ -26,7 +26,7 @@ class Fake:
     def update(self, models: Mapping[str, Traffic]) -> None:
         self.updates += 1
         if self.refuses & {version for traffic in models.values() for version in traffic.versions}:
-            raise EndpointError("mnist@2 was refused: broken")
+            raise RefusedError("mnist@2 was refused: broken")
         self.models = dict(models)
 
     def statistics(self) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
@@ -215,3 +215,45 @@ def test_a_rule_out_of_range_is_named(rules: dict[str, float]) -> None:
         started(2, Mode.CANARY, 0.1, 0.0, **rules)
     with pytest.raises(InputError, match="share"):
         started(2, Mode.CANARY, 0.0, 0.0)
+
+
+def test_a_failure_that_passes_loses_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: object = None) -> Any:
+        raise EndpointError("not ready in time")
+
+    scene.registry.start_rollout("mnist", started(2, Mode.CANARY, 0.2, scene.now))
+    for broken in ("statistics", "update"):
+        with monkeypatch.context() as patched:
+            patched.setattr(scene.served, broken, away)
+            scene.steward.step()
+        assert scene.registry.rollout("mnist") is not None
+        assert scene.served.models["mnist"].rollout is None
+    scene.steward.step()
+    assert scene.served.models["mnist"].rollout is not None
+
+
+def test_an_ab_test_has_no_deadline_and_takes_no_labels(scene: Scene) -> None:
+    scene.begin(Mode.AB)
+    scene.now += 1e6
+    scene.steward.step()
+    assert scene.registry.rollout("mnist") is not None
+    with pytest.raises(InputError, match="never makes"):
+        started(2, Mode.AB, 0.5, 0.0, labels=True)
+    with pytest.raises(InputError, match="all requests"):
+        started(2, Mode.CANARY, 1.0, 0.0)
+
+
+def test_the_guard_does_not_overrule_who_was_quicker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.begin()
+    real = scene.served.statistics
+
+    def meanwhile() -> Any:
+        if scene.registry.rollout("mnist") is not None:
+            scene.registry.end_rollout("mnist", "by hand")
+        return real()
+
+    scene.served.count(1, 10_000)
+    scene.served.count(2, 10_000)
+    monkeypatch.setattr(scene.served, "statistics", meanwhile)
+    scene.steward.step()
+    assert scene.champion() == 1

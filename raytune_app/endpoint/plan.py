@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raytune_app.endpoint.lock import Lock
-from raytune_app.errors import EndpointError, InputError, ResourceError
+from raytune_app.errors import InputError, RefusedError, ResourceError
 from raytune_app.rollout.traffic import Traffic
 
 APPLICATION = "raytune"
@@ -127,10 +127,10 @@ def traffic_of(models: Mapping[str, Traffic | int]) -> dict[str, Traffic]:
 
 
 def missing(model: str, traffic: Traffic, replica: Mapping[str, Any]) -> str | None:
-    """What one process, by its own report, still lacks. Raises EndpointError if it refused a version."""
+    """What one process, by its own report, still lacks. Raises RefusedError if it refused a version."""
     for version in traffic.versions:
         if (reason := replica["refused"].get(model, {}).get(str(version))) is not None:
-            raise EndpointError(f"{model}@{version} was refused: {reason}", "promote or serve another version")
+            raise RefusedError(f"{model}@{version} was refused: {reason}", "promote or serve another version")
     held = replica["traffic"].get(model)  # clients may have loaded more
     if held is not None and Traffic.model_validate({**held, "also": traffic.also}) == traffic:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from raytune_app.aliases import CHAMPION
-from raytune_app.errors import InputError, RaytuneError
+from raytune_app.errors import CorruptModelError, InputError, NotFoundError, RefusedError
 from raytune_app.registry import Registry
 from raytune_app.rollout import latency
 from raytune_app.rollout.guard import Counts, Flips, Judgement, Verdict, judge
@@ -98,35 +98,44 @@ class Steward:
 
     def _turn(self, models: dict[str, Traffic]) -> None:
         """Ask once for what the registry wants; what the endpoint refuses is not asked for again until it changes."""
-        before, self._asked = self._deployed, models
+        before = self._deployed
         for name, traffic in models.items():
             rollout = traffic.rollout
             if rollout is not None and before[name].rollout != rollout:
-                champion = self._served.statistics().get(name, {}).get(str(traffic.champion), {})
-                self._rollouts[name] = _Rollout(rollout, champion)
+                self._rollouts[name] = _Rollout(rollout, self._counts(name, traffic.champion))
         try:
             self._served.update(models)
-        except RaytuneError as error:
+        except (RefusedError, CorruptModelError, NotFoundError) as error:  # anything else is tried again
+            self._asked = models
             self._say(f"refused, and those before go on answering: {error.message}")
             for name, traffic in models.items():
                 if traffic.rollout is not None and before[name].rollout != traffic.rollout:
                     self._registry.end_rollout(name, f"refused: {error.message}")
             return
-        self._deployed = models
+        self._asked = self._deployed = models
         for name, traffic in models.items():
             if traffic != before[name]:
                 self._say(_said(name, traffic))
 
     def _judge(self, name: str, champion: int, rollout: Rollout) -> None:
-        watched = self._rollouts.setdefault(name, _Rollout(rollout, {}))
+        if name not in self._rollouts:  # it began before this steward did
+            self._rollouts[name] = _Rollout(rollout, self._counts(name, champion))
+        watched = self._rollouts[name]
         judgement = watched.judge(self._served.statistics().get(name, {}), champion)
+        if self._registry.rollout(name) != rollout:  # somebody was quicker
+            return
         if judgement.verdict is Verdict.ROLL_BACK:
             self._end(name, rollout, judgement.reason)
-        elif judgement.verdict is Verdict.PROMOTE and rollout.mode is not Mode.AB:
+        elif rollout.mode is Mode.AB:
+            return
+        elif judgement.verdict is Verdict.PROMOTE:
             self._registry.promote(name, rollout.challenger, reason=judgement.reason)
             self._say(f"{name}@{rollout.challenger} is promoted; {judgement.reason}")
         elif self._clock() > rollout.started_at + rollout.rules.deadline_s:
             self._end(name, rollout, f"no decision in {rollout.rules.deadline_s:,.0f} s; {judgement.reason}")
+
+    def _counts(self, name: str, version: int) -> Snapshot:
+        return self._served.statistics().get(name, {}).get(str(version), {})
 
     def _end(self, name: str, rollout: Rollout, reason: str) -> None:
         self._registry.end_rollout(name, reason)
@@ -154,14 +163,14 @@ class _Rollout:
         before = self._before.setdefault(version, now)
 
         def since(name: str) -> int:
-            return int(now.get(name, 0) - before.get(name, 0))
+            return max(0, int(now.get(name, 0) - before.get(name, 0)))  # a sum may lag behind an older one
 
         slow = latency.over(now.get("latency", []), self._slow_s) - latency.over(
             before.get("latency", []), self._slow_s
         )
         return Counts(
             errors=Flips(since("failures"), since("requests") + since("failures")),
-            slow=Flips(slow, since("requests")),
+            slow=Flips(min(max(0, slow), since("requests")), since("requests")),
             wrong=Flips(since("wrong"), since("right") + since("wrong")),
         )
 
@@ -183,6 +192,10 @@ def started(challenger: int, mode: Mode, share: float, now: float, **rules: Any)
     Raises:
         InputError: a value out of its range; says which.
     """
+    if mode is Mode.AB and rules.get("labels"):
+        raise InputError("labels are asked for a promotion, which an A/B test never makes", "leave --labels out")
+    if mode is not Mode.SHADOW and share == 1:
+        raise InputError("a share of all requests leaves none to compare with", "use less, or raytune promote")
     given = {name: value for name, value in rules.items() if value is not None}
     try:
         return Rollout.model_validate(

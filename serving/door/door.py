@@ -37,7 +37,8 @@ class Need(IntEnum):
 
     OPEN = 0  # health, and the page: anyone who gets here
     INFER = 1  # asks a model, or about one
-    ADMIN = 2  # changes what answers
+    FEEDBACK = 2  # tells what was right, which may turn a rollout: scope infer, or this machine itself
+    ADMIN = 3  # changes what answers
 
 
 class Visitor(NamedTuple):
@@ -123,9 +124,9 @@ class Door:
             return
         self._looked = now
         if (stamp := _stamp(self._file)) != self._stamp:
-            self._stamp = stamp
             try:
                 self._keys = read_keys(self._file)
+                self._stamp = stamp
             except RaytuneError as error:
                 _log.error("the API keys stay as they were: %s", error.message)  # the message is all
 
@@ -173,9 +174,9 @@ def is_loopback(address: str | None) -> bool:
     return (mapped or ip).is_loopback
 
 
-def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+def _stamp(file: Path | None) -> tuple[int, ...] | None:
     try:
         stat = None if file is None else file.stat()
     except OSError:
         return None
-    return None if stat is None else (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return None if stat is None else (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_mode)

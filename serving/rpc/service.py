@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -40,6 +41,11 @@ CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """By the HTTP status of an error; what is not here is INTERNAL."""
+
+READ_S = 10.0
+"""In which a message must come; it is read whole before anything can be said of it."""
+READS, OPEN_READS = 32, 8
+"""Messages being read at once: of those who may ask a model, and of everyone else."""
 
 DEPENDENTS = "unload_dependents"
 """A parameter that Triton's client always sends; here no model depends on another."""
@@ -82,6 +88,7 @@ class Service:
         self._door = door
         self._places = places or Places()
         self._timeout_s = timeout_s
+        self._reading = {True: asyncio.Semaphore(OPEN_READS), False: asyncio.Semaphore(READS)}
         of, told = messages, self._told
         self.methods: dict[str, Method] = {
             "ServerLive": _health(lambda: of.Live(**plane.live())),
@@ -139,7 +146,7 @@ class Service:
             metadata = {name: _octets(value) for name, value in context.invocation_metadata() or ()}
             try:
                 self._door.admit(need, _visitor(metadata, context.peer()))
-                with self._places.take() as place:
+                with nullcontext() if need is Need.OPEN else self._places.take() as place:
                     return await self._timely(context, place, answer, metadata.get(KEY))
             except RaytuneError as error:
                 code = CODES.get(error.http_status, grpc.StatusCode.INTERNAL)
@@ -152,15 +159,17 @@ class Service:
 
         return method
 
-    async def _timely(self, context: Any, place: Place, answer: Answer, key: bytes | None) -> bytes:
+    async def _timely(self, context: Any, place: Place | None, answer: Answer, key: bytes | None) -> bytes:
         """Raises SlowError, DeadlineError, BusyError, InputError for no message, and what `answer` raises."""
         body = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await context.read()
+                async with self._reading[place is None], asyncio.timeout(READ_S):
+                    body = await context.read()
                 if body is grpc.aio.EOF:
                     raise InputError("there is no message", "send one")
-                place.grow(2 * len(body))  # it, and what is made of it
+                if place is not None:
+                    place.grow(2 * len(body))  # it, and what is made of it
                 return await answer(body, key)
         except TimeoutError as error:
             if body is None:

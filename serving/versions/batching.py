@@ -94,6 +94,8 @@ class Batcher(Generic[Item, Batch]):
 
         def finish(answer: Probabilities | Exception) -> None:
             self.last_s = time.perf_counter() - start
+            if not isinstance(answer, Exception) and len(answer) != len(items):
+                answer = ArithmeticError(f"{len(answer)} answers to {len(items)} examples")
             if not isinstance(answer, Exception):
                 self._executed(len(items), waited_s, self.last_s)
             _settle(futures, answer)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from raytune_app import __version__
 from raytune_app.errors import NotFoundError, NotReadyError
+from raytune_app.picture import is_light
 from raytune_app.registry import MAX_DIGITS
 from raytune_app.rollout.traffic import Mode, Traffic
 from serving.versions.feedback import read_feedback
@@ -201,7 +202,8 @@ class DataPlane:
         def read(inputs: Inputs[Any, Any]) -> tuple[Any, bool]:
             return inputs.read_body(content_type, body)
 
-        (model, probabilities), several = await self.answer(name, version, read, len(body), key)
+        work = len(body) if is_light(body) else INLINE_BYTES + 1
+        (model, probabilities), several = await self.answer(name, version, read, work, key)
         if several:
             return classify_answers(model.name, model.version, model.labels, probabilities)
         return classify_answer(model.name, model.version, model.labels, probabilities[0])
@@ -222,6 +224,7 @@ class DataPlane:
         start, note = time.perf_counter(), NOTE.get()
         resident = self._find(name, version)
         challenger = None if version else self._challenger(name, key)
+        is_shadow = self._is_shadow(name)  # before anything is awaited: meanwhile the traffic may turn
         if body_bytes <= INLINE_BYTES:
             batch, extra = read(resident.model.inputs)
         else:
@@ -229,9 +232,9 @@ class DataPlane:
         read_at = time.perf_counter()
         if challenger is None:
             answered = await resident.answer(batch, start)
-        elif self._is_shadow(name):
+        elif is_shadow:
             answered = await resident.answer(batch, start)
-            self._shadows.compare(challenger, batch, answered.probabilities)
+            self._shadows.compare(challenger, batch, answered.probabilities, read_at - start)
         else:
             answered = await first_of(challenger, resident, batch, start)
         if note is not None:

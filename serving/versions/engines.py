@@ -68,7 +68,7 @@ def choose(
 def _others(classifier: PictureClassifier, graph: bytes | None) -> Iterator[Engine]:
     yield Engine("channels_last", partial(_by_torch, classifier, torch.channels_last))
     if graph is not None and (session := _session(graph)) is not None:
-        yield Engine("onnx", partial(_by_onnx, session))
+        yield Engine("onnx", partial(_by_onnx, session, classifier))
 
 
 def _score(engine: Engine, golden: Pixels) -> float:
@@ -97,7 +97,9 @@ def _by_torch(classifier: PictureClassifier, memory_format: torch.memory_format,
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-def _by_onnx(session: Any, images: Pixels) -> Probabilities:
+def _by_onnx(session: Any, classifier: PictureClassifier, images: Pixels) -> Probabilities:
+    if images.dtype != np.uint8:  # the graph takes no fractions of a pixel value
+        return _by_torch(classifier, torch.contiguous_format, images)
     rows = [session.run([OUTPUT], {INPUT: images[start : start + CHUNK]})[0] for start in range(0, len(images), CHUNK)]
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 

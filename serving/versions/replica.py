@@ -103,7 +103,7 @@ class Replica:
         before it keep answering: raising here would make Serve replace a healthy replica. If no model at all answers
         there is nothing to keep, so then it raises.
         """
-        await self._change(config, self._loaded)
+        await self._change(config=config)
         await self.exchange()
 
     async def exchange(self) -> None:
@@ -115,7 +115,7 @@ class Replica:
         self.plane.ledger.others = reports
         loaded: Loaded = from_json(notes[_LOADED]) if _LOADED in notes else {}
         if loaded != self._loaded:
-            await self._change(self._config, loaded)
+            await self._change(loaded=loaded)
 
     async def load(self, name: str, version: int | None) -> None:
         """Hold one more version of a model; without a number its champion, or the newest if it has none.
@@ -150,13 +150,15 @@ class Replica:
 
     async def _keep(self, loaded: Loaded) -> None:
         await asyncio.to_thread(self._board.put, _LOADED, to_json(loaded))
-        await self._change(self._config, loaded)
+        await asyncio.shield(self._change(loaded=loaded))  # a client that leaves must not leave half of it
 
-    async def _change(self, config: UserConfig, loaded: Loaded) -> None:
+    async def _change(self, *, config: UserConfig | None = None, loaded: Loaded | None = None) -> None:
+        """Turn to another configuration, or to other versions that clients loaded."""
         async with self._changing:
-            self._config, self._loaded = config, loaded
+            self._config = self._config if config is None else config
+            self._loaded = self._loaded if loaded is None else loaded
             self.plane.forget_refusals()
-            wanted = _wanted(config.models, loaded)
+            wanted = _wanted(self._config.models, self._loaded)
             faults = [fault for item in wanted.items() if (fault := await self._turn(*item)) is not None]
             for name in self.plane.versions().keys() - wanted.keys():
                 self.plane.retire(name)

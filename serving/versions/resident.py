@@ -16,6 +16,8 @@ from serving.watch.statistics import Statistics
 from serving.wire.inputs import Inputs
 from serving.wire.protocol import Probabilities
 
+PATIENCE_S = 5.0
+"""A challenger that takes longer has failed."""
 MAX_SHADOWS = 64
 """Requests whose shadow is being computed; more are counted and not looked at."""
 
@@ -76,6 +78,9 @@ class Resident:
         """
         try:
             probabilities = await self._probabilities(batch)
+        except asyncio.CancelledError:  # nobody waits any more: too slow for its client, or for its deadline
+            self.statistics.abandoned(time.perf_counter() - start, time.time())
+            raise
         except Exception:
             self.statistics.failed(time.perf_counter() - start)
             raise
@@ -103,12 +108,13 @@ class Answered(NamedTuple):
 
 
 async def first_of(challenger: Resident, champion: Resident, batch: Any, start: float) -> Answered:
-    """The challenger's answer; if it fails, that is counted and the champion answers, so no client pays for a trial."""
+    """The challenger's answer; if it fails or hangs, that is counted and the champion answers."""
     try:
-        return await challenger.answer(batch, start)
+        async with asyncio.timeout(PATIENCE_S):
+            return await challenger.answer(batch, start)
     except Exception:  # noqa: BLE001  # a challenger may be broken in any way
         _log.exception("challenger %s@%d failed", challenger.model.name, challenger.model.version)
-        return await champion.answer(batch, start)
+    return await champion.answer(batch, time.perf_counter())
 
 
 class Shadows:
@@ -117,19 +123,24 @@ class Shadows:
     def __init__(self) -> None:
         self._tasks = set[asyncio.Task[None]]()
 
-    def compare(self, challenger: Resident, batch: Any, probabilities: Probabilities) -> None:
-        """Count in the background whether the challenger's labels are those of `probabilities` [N, K]."""
+    def compare(self, challenger: Resident, batch: Any, probabilities: Probabilities, read_s: float) -> None:
+        """Count in the background whether the challenger's labels are those of `probabilities` [N, K].
+
+        Args:
+            read_s: what reading the request took, which counts for the champion too.
+        """
         if len(self._tasks) >= MAX_SHADOWS:
             challenger.statistics.dropped += 1
             return
-        task = asyncio.get_running_loop().create_task(_compare(challenger, batch, probabilities))
+        task = asyncio.get_running_loop().create_task(_compare(challenger, batch, probabilities, read_s))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _compare(challenger: Resident, batch: Any, probabilities: Probabilities) -> None:
+async def _compare(challenger: Resident, batch: Any, probabilities: Probabilities, read_s: float) -> None:
     try:
-        answered = await challenger.answer(batch, time.perf_counter())
+        async with asyncio.timeout(PATIENCE_S):
+            answered = await challenger.answer(batch, time.perf_counter() - read_s)
     except Exception:  # noqa: BLE001  # a challenger may be broken in any way
         _log.exception("shadow %s@%d failed", challenger.model.name, challenger.model.version)
         return

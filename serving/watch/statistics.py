@@ -81,6 +81,13 @@ class Statistics:
         self.failures += 1
         self.failure_s += request_s
 
+    def abandoned(self, request_s: float, now: float) -> None:
+        """Nobody waited for this answer any longer: counted as a request that took at least so long."""
+        self.requests += 1
+        self.request_s += request_s
+        self.last_at = now
+        self.latency[place(request_s)] += 1
+
     def told(self, *, right: bool) -> None:
         """The true label of an answer came back."""
         if right:

@@ -108,7 +108,7 @@ class Rest:
             "drift": Route(READ, Need.INFER, _told_of_model(partial(observed.drift, plane))),
             "infer": Route(WRITE, Need.INFER, asked=self._infer),
             "classify": Route(WRITE, Need.INFER, asked=self._classify),
-            "feedback": Route(WRITE, Need.INFER, asked=self._feedback),
+            "feedback": Route(WRITE, Need.FEEDBACK, asked=self._feedback),
         }
         if repository is not None:
             self._of_models["load"] = Route(WRITE, Need.ADMIN, asked=_changes(repository.load))

@@ -51,6 +51,8 @@ def test_every_engine_answers_what_torch_answers(spec: TutorialCnnSpec | ConvNet
         answered = engine.predict(pictures(count))
         assert answered.dtype == np.float32
         assert np.allclose(answered, expected, atol=1e-6)
+        fractions = pictures(count).astype(np.float32) + np.float32(0.25)
+        assert np.allclose(engine.predict(fractions), torch_engine(model).predict(fractions), atol=1e-6)
 
 
 def test_the_fastest_engine_that_holds_is_chosen_and_one_that_does_not_never_is(

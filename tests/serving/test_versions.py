@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from raytune_app.errors import InputError, NotFoundError, TooLargeError
+from raytune_app.rollout import latency
 from raytune_app.rollout.traffic import Mode, Rollout, Traffic
+from serving.versions import resident
 from serving.versions.dataplane import DataPlane
 from serving.versions.ledger import Ledger
 from serving.wire.inputs import OCTETS
@@ -167,3 +170,35 @@ def test_feedback_that_cannot_be_counted_is_refused_as_a_whole(wrong: Any) -> No
     assert plane.statistics()["four"]["1"]["right"] == 0
     with pytest.raises(TooLargeError):
         plane.feedback("four", json.dumps([good] * 1001).encode())
+
+
+class Hanging(Fixed):
+    """Takes ten seconds for every answer, in a thread."""
+
+    example_s = 10.0
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        time.sleep(0.3)
+        return super().predict(images)
+
+
+@pytest.mark.parametrize("mode", [Mode.CANARY, Mode.SHADOW])
+def test_a_challenger_that_hangs_is_slow_and_the_champion_answers(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resident, "PATIENCE_S", 0.02)
+    plane = plane_of(Fixed(1), Hanging(2), mode=mode)
+    assert {answer["version"] for answer in ask(plane, 3)} == {"1"}
+    counts = plane.statistics()["four"]
+    assert counts["2"]["requests"] == 3
+    assert latency.over(counts["2"]["latency"], 0.015) == 3
+    assert latency.over(counts["1"]["latency"], 0.015) == 0
+
+
+def test_a_client_that_leaves_is_counted_as_slow() -> None:
+    plane = plane_of(Hanging(1))
+
+    async def run() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(plane.classify("four", None, OCTETS, BODY), 0.02)
+
+    asyncio.run(run())
+    assert plane.statistics()["four"]["1"]["requests"] == 1
