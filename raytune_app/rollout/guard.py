@@ -3,8 +3,9 @@
 Each of three shares (failed requests, slow ones, wrong answers) of each version has a confidence sequence: an interval
 that holds the true share at every moment at once, however often one looks, but for a chance of alpha / 6. So the
 chance that a challenger which is worse than the champion by more than its margin is ever promoted, or one that is not
-is ever rolled back, is at most alpha, if requests are independent. The sequence is Robbins' (1970) mixture for coin flips with a Beta(1/2, 1/2)
-prior, by Ville's inequality; see Howard, Ramdas, McAuliffe and Sekhon (2021). Pure: no clock, no files.
+is ever rolled back, is at most alpha, if requests are independent of each other. The sequence is Robbins' (1970)
+mixture for coin flips with a Beta(1/2, 1/2) prior, by Ville's inequality; see Howard, Ramdas, McAuliffe and Sekhon
+(2021). Pure: no clock, no files.
 """
 
 from __future__ import annotations
