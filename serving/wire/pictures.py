@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from raytune_app.errors import InputError, MediaError, TooLargeError
 from raytune_app.picture import decode, kind, pixels
 from serving.web.multipart import MULTIPART, read_each, read_parts
-from serving.wire.binary import read_numbers
-from serving.wire.inputs import CURL_DEFAULT, OCTETS, Tensor, flat, media_type
+from serving.wire.binary import read_numbers, read_strings
+from serving.wire.inputs import CURL_DEFAULT, OCTETS, Tensor, flat, media_type, parsed
 
 MAX_PICTURES = 1024
 """Pictures in one request."""
@@ -23,6 +24,8 @@ MAX_PIXELS_TOGETHER = 64_000_000
 """Of the files in one request: what takes long to unfold may be small to send."""
 
 MEDIA = ("image/png", "image/jpeg", OCTETS, CURL_DEFAULT)
+JSON = "application/json"
+_LIST = "send a list of pictures, each a PNG, a JPEG or raw pixels in base64"
 INTEGERS = frozenset({"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"})
 FLOATS = frozenset({"FP32", "FP64"})
 RAW_ONLY = frozenset({"FP16", "BF16"})
@@ -60,13 +63,17 @@ class Pictures:
         return {"name": self.name, "datatype": "UINT8", "shape": [-1, *self.shape]}
 
     def read_tensor(self, tensor: Tensor) -> Pixels:
-        """Pixels of any datatype that holds numbers; a fraction is rounded to FP32, in which models compute.
+        """Pixels of any datatype that holds numbers, or BYTES: a picture file each, in JSON in base64.
+
+        A fraction is rounded to FP32, in which models compute.
 
         Raises:
             InputError: another shape or kind, or values that are no pixels or do not fit their datatype.
             TooLargeError: over MAX_PICTURES.
         """
         datatype = tensor.datatype
+        if datatype == "BYTES":
+            return self._read_encoded(tensor)
         if not isinstance(datatype, str) or datatype not in DATATYPES:
             allowed = ", ".join(sorted(DATATYPES))
             raise InputError("inputs[0].datatype is not one of those pixels may have", f"use one of {allowed}")
@@ -76,7 +83,7 @@ class Pictures:
         return _read_pixels(flat(tensor.data, sizes, "numbers"), datatype).reshape(sizes)
 
     def read_body(self, content_type: str, body: bytes) -> tuple[Pixels, bool]:
-        """One picture: a PNG or JPEG by its first bytes; other octets are raw pixels. In parts: several.
+        """One picture: a PNG or JPEG by its first bytes; other octets are raw pixels. In parts, or as JSON: several.
 
         Raises:
             InputError: empty, damaged, or of another size.
@@ -85,11 +92,11 @@ class Pictures:
         """
         if media_type(content_type) == MULTIPART:
             parts = read_parts(content_type, body)
-            if (together := sum(read_each(parts, lambda part: pixels(part.body)))) > MAX_PIXELS_TOGETHER:
-                remedy = f"send at most {MAX_PIXELS_TOGETHER:,}, or smaller pictures"
-                raise TooLargeError(f"the pictures have {together:,} pixels together", remedy)
+            _check_together(read_each(parts, lambda part: pixels(part.body)))
             read = read_each(parts, lambda part: self._read_picture(media_type(part.content_type), part.body))
             return np.stack(read), True
+        if media_type(content_type) == JSON:
+            return self._read_files(_from_base64(parsed(body, _LIST))), True
         return self._read_picture(media_type(content_type), body)[np.newaxis], False
 
     @property
@@ -104,6 +111,20 @@ class Pictures:
 
     def weight(self, examples: Sequence[Picture] | Pixels) -> int:
         return len(examples)
+
+    def _read_encoded(self, tensor: Tensor) -> Pixels:
+        shape = tensor.shape
+        if not isinstance(shape, list) or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
+            raise InputError("inputs[0].shape is not [N] or [N, 1], as picture files have it", self.remedy)
+        if type(shape[0]) is not int or not 0 < shape[0] <= MAX_PICTURES:
+            raise InputError(f"inputs[0].shape does not begin with 1 to {MAX_PICTURES:,}", self.remedy)
+        if isinstance(tensor.data, memoryview):
+            return self._read_files(read_strings(tensor.data, shape[0]))
+        return self._read_files(_from_base64(flat(tensor.data, shape, "strings")))
+
+    def _read_files(self, files: list[bytes]) -> Pixels:
+        _check_together([pixels(file) for file in files])
+        return np.stack([self._read_picture(OCTETS, file) for file in files])
 
     def _sizes(self, value: Any) -> tuple[int, ...]:
         sizes = (
@@ -134,6 +155,24 @@ class Pictures:
             if len(body) != math.prod(self.shape) or media not in (OCTETS, CURL_DEFAULT):
                 raise
             return read_raw(body, self.shape)  # raw pixels that happen to begin like a file
+
+
+def _check_together(counts: Sequence[int]) -> None:
+    if (together := sum(counts)) > MAX_PIXELS_TOGETHER:
+        remedy = f"send at most {MAX_PIXELS_TOGETHER:,}, or smaller pictures"
+        raise TooLargeError(f"the pictures have {together:,} pixels together", remedy)
+
+
+def _from_base64(content: Any) -> list[bytes]:
+    """Raises InputError, TooLargeError."""
+    if not isinstance(content, list) or not content or not set(map(type, content)) <= {str}:
+        raise InputError("the JSON is not a list of strings", _LIST)
+    if len(content) > MAX_PICTURES:
+        raise TooLargeError(f"{len(content):,} pictures in one request", f"send at most {MAX_PICTURES:,}")
+    try:
+        return [base64.b64decode(text, validate=True) for text in content]
+    except ValueError as error:
+        raise InputError("a picture is not in base64", _LIST) from error
 
 
 def read_raw(body: bytes, shape: Shape) -> Picture:

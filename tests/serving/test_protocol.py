@@ -83,7 +83,7 @@ def test_several_pictures_keep_their_order() -> None:
         ({"data": [[[[[0, 1, 2], [3, 4, 5]]]]]}, "nested differently"),
         ({"data": [[[[[0], [1], [2]], [[3], [4], [5]]]]]}, "nested differently"),
         ({"data": [[], 1]}, "nested differently"),
-        ({"datatype": "BYTES"}, "datatype"),
+        ({"datatype": "BYTES"}, "picture files"),
         ({"datatype": "FP16"}, "FP16 has no form in JSON"),
         ({"datatype": "BF16"}, "BF16 has no form in JSON"),
         ({"datatype": "INT8"}, "outside 0 to 127"),
