@@ -52,7 +52,7 @@ class Deployment:
             EndpointError: the running endpoint refused a version; those before go on answering.
         """
         before, after = self.plan, replace(self.plan, models=traffic_of(models))
-        _verify(after)
+        _verify(after, before)
         self.plan = after
         try:
             self._apply(deadline_s)
@@ -207,13 +207,14 @@ def _check_place(cluster: Cluster, host: str, port: int) -> None:
     check_port(port, host)
 
 
-def _verify(plan: Plan) -> None:
-    """What is wrong on disk is said at once, before anything starts."""
+def _verify(plan: Plan, before: Plan | None = None) -> None:
+    """What is wrong on disk is said at once, before anything starts; what answers already is not looked at again."""
     if not plan.models:
         raise NotFoundError("no model to serve", "name one; `raytune models` lists them")
     registry = Registry(Storage(plan.storage_uri))
     for model, traffic in plan.models.items():
-        for version in traffic.versions:
+        held = before.models[model].versions if before is not None and model in before.models else ()
+        for version in set(traffic.versions) - set(held):
             registry.find(f"{model}@{version}").verify()
 
 

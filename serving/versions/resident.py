@@ -20,6 +20,8 @@ PATIENCE_S = 5.0
 """A challenger that takes longer has failed."""
 MAX_SHADOWS = 64
 """Requests whose shadow is being computed; more are counted and not looked at."""
+MAX_SHADOWED = 16
+"""Examples of a request that a shadow looks at: what waits for it is kept beside what the door counts."""
 
 _log = logging.getLogger("ray.serve")
 
@@ -129,7 +131,7 @@ class Shadows:
         Args:
             read_s: what reading the request took, which counts for the champion too.
         """
-        if len(self._tasks) >= MAX_SHADOWS:
+        if len(self._tasks) >= MAX_SHADOWS or len(batch) > MAX_SHADOWED:
             challenger.statistics.dropped += 1
             return
         task = asyncio.get_running_loop().create_task(_compare(challenger, batch, probabilities, read_s))

@@ -34,7 +34,7 @@ MAX_EXAMPLES = 100
 
 MAX_INPUT_BYTES = 2**20
 MAX_WAITING = 10_000
-"""Lines that wait for a slow disk; more are dropped."""
+"""Lines that wait for a slow disk, a hundredth of it with inputs; more are dropped."""
 
 _log = logging.getLogger("ray.serve")
 
@@ -63,7 +63,7 @@ class RequestLog:
         self._with_inputs = with_inputs
         self._max_bytes = max_bytes
         self._every_s = every_s
-        self._waiting = queue.Queue[bytes](MAX_WAITING)
+        self._waiting = queue.Queue[bytes](MAX_WAITING // 100 if with_inputs else MAX_WAITING)
         self._is_broken = False
         threading.Thread(target=self._write_on, name="request log", daemon=True).start()
 

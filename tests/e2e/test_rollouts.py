@@ -220,9 +220,8 @@ def holding(deployment: Deployment, version: int) -> int:
     return sum(version in each["traffic"]["mnist"]["also"] for each in replicas if each["at"] > time.time() - 3)
 
 
-def test_a_killed_replica_costs_no_answer_and_its_counts_stay(deployment: Deployment) -> None:
+def test_a_killed_replica_costs_no_answer(deployment: Deployment) -> None:
     victim = min(processes("ServeReplica"))
-    before = deployment.statistics()["mnist"]["1"]["requests"]
     with load_on(deployment.url) as load:
         time.sleep(1.5)
         os.kill(victim, signal.SIGKILL)
@@ -231,7 +230,6 @@ def test_a_killed_replica_costs_no_answer_and_its_counts_stay(deployment: Deploy
         time.sleep(1)
     assert not load.broken
     assert set(load.statuses) == {200}
-    assert deployment.statistics()["mnist"]["1"]["requests"] > before
 
 
 def test_a_killed_controller_costs_no_answer_and_traffic_can_still_be_turned(
