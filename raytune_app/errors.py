@@ -16,6 +16,7 @@
     |-- CorruptModelError       exit 1, HTTP 500   a model folder that does not match its manifest
     |-- StudyError              exit 1, HTTP 500   a study ended without a winner
     |-- EndpointError           exit 1, HTTP 502   a served model did not answer as it should
+    |   `-- RefusedError        exit 1, HTTP 502   a version that the running endpoint will not take
     |-- DeadlineError           exit 1, HTTP 504   the answer was not there in time
     |-- BusyError               exit 1, HTTP 503   too much at once; it may be tried again soon
     `-- NotReadyError           exit 1, HTTP 503   the model is not loaded yet

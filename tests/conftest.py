@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -37,6 +39,9 @@ def ray_cluster() -> Iterator[Cluster]:
     """An embedded Ray of two CPUs; mark tests that use it with `ray`."""
     from raytune_app.cluster import connect
 
+    with warnings.catch_warnings():  # an import that a warning broke off would leave half of Serve behind
+        warnings.simplefilter("ignore")
+        importlib.import_module("ray.serve")
     with connect(cpus=2, gpus=0) as cluster:
         yield cluster
 

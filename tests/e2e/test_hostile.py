@@ -37,7 +37,7 @@ CONNECTIONS = 10_000
 CLASSIFY, INFER = "/v2/models/mnist/classify", "/v2/models/mnist/infer"
 PIXELS = bytes(784)
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 class Watch:

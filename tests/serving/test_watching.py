@@ -5,6 +5,7 @@ import base64
 import fcntl
 import gzip
 import json
+import logging
 import stat
 import threading
 import time
@@ -194,8 +195,9 @@ def test_a_process_that_waits_while_another_moves_the_file_away_writes_to_the_ne
 
 
 def test_a_log_that_cannot_be_written_says_so_once_and_answers_go_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("ray.serve"), "propagate", True)  # Serve, once imported, turns it off
     log = RequestLog(tmp_path / "gone" / "requests.jsonl")
     for _ in range(3):
         assert post([log], "good") == 200

@@ -57,8 +57,8 @@ def test_latency_is_measured_once_if_an_objective_asks_for_it(
 
 def test_a_network_with_more_to_do_takes_longer_and_has_more_parameters(make_run: Callable[..., Run]) -> None:
     small, large = (
-        make_run({"name": "conv_net", "blocks": 1, "width": width}, objective=BOTH, epochs=1).train_epoch()
-        for width in (2, 64)
+        make_run({"name": "conv_net", "blocks": blocks, "width": width}, objective=BOTH, epochs=1).train_epoch()
+        for blocks, width in ((1, 2), (3, 128))
     )
     assert small.latency_ms is not None and large.latency_ms is not None
     assert 0 < small.latency_ms < large.latency_ms
