@@ -18,11 +18,13 @@ from typing import Any
 os.environ["RAY_AUTH_MODE"] = "disabled"  # the test cluster never hands out a token, and listens on loopback
 
 import httpx
+import numpy as np
 import psutil
 import ray
 from ray.cluster_utils import Cluster as Nodes
 
 from raytune_app.cluster import connect
+from raytune_app.endpoint import tensors
 from raytune_app.endpoint.deployment import deploy
 from raytune_app.endpoint.fastpath import fast_serve, free_ports
 from raytune_app.process import environment
@@ -54,7 +56,7 @@ def drained(registry: Registry, folder: Path) -> dict[str, Any]:
             deploy(cluster, {"mnist": 1}, registry.storage.uri, port=free_ports(1)[0], replicas=2) as deployment,
         ):
             before = _nodes_of_replicas()
-            with _load_on(deployment.url, 3) as statuses:
+            with _load_on(f"{deployment.url}/v2/models/mnist/classify", 3, bytes(784)) as statuses:
                 time.sleep(1)
                 _drain(nodes.address, worker.node_id)
                 _until(lambda: worker.node_id not in _nodes_of_replicas() and len(_nodes_of_replicas()) == 2)
@@ -67,13 +69,14 @@ def drained(registry: Registry, folder: Path) -> dict[str, Any]:
 
 
 def grows(registry: Registry, folder: Path) -> dict[str, Any]:
-    """One replica that may become two, with more clients than one is meant to have."""
+    """One replica that may become two, with more work inside than one is meant to have: many pictures a request."""
     with (
         connect(cpus=3) as cluster,
         deploy(cluster, {"mnist": 1}, registry.storage.uri, port=free_ports(1)[0], replicas=1, most=2) as deployment,
     ):
         before = len(_replicas())
-        with _load_on(deployment.url, 48) as statuses:
+        body, headers = tensors.request(np.zeros((250, 1, 28, 28), np.uint8))
+        with _load_on(f"{deployment.url}/v2/models/mnist/infer", 48, body, headers) as statuses:
             _until(lambda: len(_replicas()) == 2)
             time.sleep(2)
         return {"before": before, "statuses": statuses}
@@ -105,7 +108,7 @@ def _drain(address: str, node: str) -> None:
 
 
 @contextmanager
-def _load_on(url: str, clients: int) -> Iterator[Counter[str]]:
+def _load_on(url: str, clients: int, body: bytes, headers: dict[str, str] | None = None) -> Iterator[Counter[str]]:
     """Counts of the answers' statuses, and of what broke, from so many clients at once."""
     statuses, stop = Counter[str](), threading.Event()
 
@@ -113,7 +116,7 @@ def _load_on(url: str, clients: int) -> Iterator[Counter[str]]:
         with httpx.Client(timeout=30) as client:
             while not stop.is_set():
                 try:
-                    answer = client.post(f"{url}/v2/models/mnist/classify", content=bytes(784))
+                    answer = client.post(url, content=body, headers=headers)
                     statuses[str(answer.status_code)] += 1
                 except httpx.HTTPError as error:
                     statuses[repr(error)] += 1
