@@ -12,7 +12,7 @@ import resource
 import secrets
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,6 +58,8 @@ PEER_VARIABLE = "RAYTUNE_PEER_HEADER"
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Says that this machine is the whole cluster: each of Ray's own ports then listens on the loopback interface alone."""
 
+FREE = range(20_000, 30_000)
+"""Below the ports that the system gives to outgoing connections, and those of Ray's own processes."""
 MAX_CONNECTIONS = 16_000
 OTHER_FILES = 3_000
 """Of HAProxy's open files, those left for the connections to replicas."""
@@ -87,12 +89,15 @@ def fast_serve(folder: Path) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of the loopback interface that nobody listens on now."""
+    """Different ports of the loopback interface that nobody listens on now and no outgoing connection will take."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        found = list[int]()
+        while len(found) < count:
+            each = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind(("127.0.0.1", FREE.start + secrets.randbelow(len(FREE))))
+                found.append(int(each.getsockname()[1]))
+        return found
 
 
 def has_own_front() -> bool:

@@ -13,11 +13,15 @@ import yaml
 from raytune_app import __version__
 
 _OPTIONAL = "[/versions/{version}]"
+EVERYWHERE = (405, 500)
+"""What any path may answer."""
+
 REASONS = {
     400: "What was sent cannot be used; says what was expected",
     401: "An API key is needed, or this one is not known",
     403: "Who asks may not do this",
     404: "No such model or version",
+    405: "Another method; Allow names those there are",
     408: "The body did not come in time",
     413: "Over a limit, which is named",
     415: "Bytes of a kind that is not accepted",
@@ -65,7 +69,7 @@ def _operation(written: Operation, suffix: str) -> Operation:
     if answers is None:
         answers = {"application/json": {"schema": operation.pop("answer")}}
     headers = {"X-Request-Id": _ref("headers", "X-Request-Id")}
-    errors = sorted([*operation.pop("errors", []), 500])
+    errors = sorted([*operation.pop("errors", []), *EVERYWHERE])
     operation["responses"] = {
         "200": {"description": "The answer", "headers": headers, "content": answers},
         **{str(status): _error(status) for status in errors},
