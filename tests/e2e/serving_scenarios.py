@@ -48,7 +48,8 @@ def main() -> None:
 def drained(registry: Registry, folder: Path) -> dict[str, Any]:
     """Two replicas on two nodes under load; the node without the head is drained and then taken away."""
     with environment({**fast_serve(folder), "PYTHONPATH": str(ROOT)}):
-        nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 3, "include_dashboard": True})
+        head = {"num_cpus": 3, "include_dashboard": True, "dashboard_port": free_ports(1)[0]}
+        nodes = Nodes(initialize_head=True, head_node_args=head)
         worker = nodes.add_node(num_cpus=1)
     try:
         with (
