@@ -164,6 +164,13 @@ class Bucket:
         return 0.0
 
 
+def secret_of(authorization: bytes, api_key: bytes) -> str | None:
+    """The API key that is shown, as `Authorization: Bearer KEY` or in a header of its own."""
+    scheme, _, token = authorization.partition(b" ")
+    secret = token.strip() if scheme.lower() == b"bearer" else api_key
+    return secret.decode("latin-1") or None
+
+
 def is_loopback(address: str | None) -> bool:
     """Whether an IP address is this machine's own; False for what is none."""
     try:

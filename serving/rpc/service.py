@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import grpc
@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from pydantic_core import to_json
 
 from raytune_app.errors import DeadlineError, InputError, RaytuneError, SlowError
-from serving.door.door import Door, Need, Visitor, is_loopback
+from serving.door.door import Door, Need, Visitor, is_loopback, secret_of
 from serving.door.places import Place, Places
 from serving.rpc import messages_pb2 as messages
 from serving.rpc.tensors import Request, infer_answer, read_infer
@@ -23,6 +23,9 @@ from serving.versions.dataplane import INLINE_BYTES, DataPlane
 from serving.versions.feedback import read_version
 from serving.web.asgi import ID_HEADER, KEY_HEADER, TIMEOUT_S, request_id
 from serving.wire.inputs import Inputs
+
+if TYPE_CHECKING:
+    from serving.web.rest import Repository
 
 SERVICE = "inference.GRPCInferenceService"
 KEY, ID = KEY_HEADER.decode(), ID_HEADER.decode()
@@ -57,13 +60,6 @@ Method = Callable[[Any, Any], Awaitable[bytes]]
 """As gRPC calls it: with a stream, of one message, and the context that it is read from."""
 
 _log = logging.getLogger("ray.serve")  # so that it lands in Serve's log of this replica
-
-
-class Repository(Protocol):
-    """Where models are loaded from; `serving.versions.replica.Replica` is one."""
-
-    async def load(self, name: str, version: int | None) -> None: ...
-    async def unload(self, name: str, version: int | None) -> None: ...
 
 
 class Service:
@@ -219,11 +215,10 @@ def _parsed(kind: Any, body: bytes) -> Any:
 
 def _visitor(metadata: Mapping[str, bytes], peer: str) -> Visitor:
     """Nothing stands before this server, so its peer is who asks; `peer` is such as `ipv6:%5B::1%5D:50051`."""
-    scheme, _, token = metadata.get("authorization", b"").partition(b" ")
-    secret = token.strip() if scheme.lower() == b"bearer" else metadata.get("x-api-key", b"")
+    secret = secret_of(metadata.get("authorization", b""), metadata.get("x-api-key", b""))
     kind, _, address = unquote(peer).partition(":")
     host = address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
-    return Visitor(secret.decode("latin-1") or None, is_loopback(host))
+    return Visitor(secret, is_loopback(host))
 
 
 def _octets(value: str | bytes) -> bytes:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,15 +13,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from serving.web.openapi import document
-from serving.web.playground import Page
+from serving.web.page import Page, page
 
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _SCHEMA = "#/components/schemas/"
 
 
 @functools.cache
 def load() -> Page:
-    """The page; the browser may use its style and nothing else that could get into it."""
+    """The page."""
     content = document()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(files("serving.web").joinpath("docs.html").read_text(encoding="utf-8"))
@@ -33,19 +30,7 @@ def load() -> Page:
         schemas=[(name, json.dumps(each, indent=2)) for name, each in content["components"]["schemas"].items()],
         shown=_shown,
     )
-    style = base64.b64encode(hashlib.sha256(_STYLE.findall(text)[0].encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{style}'; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    )
-    headers = (
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", policy.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"cache-control", b"no-cache"),
-    )
-    return Page(text.encode(), headers)
+    return page(text, "img-src data:")
 
 
 def _operations(content: Mapping[str, Any], tag: str) -> Iterator[dict[str, Any]]:

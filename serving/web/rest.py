@@ -38,6 +38,7 @@ from serving.web.asgi import (
     request_id,
     send_reply,
 )
+from serving.web.page import Page
 from serving.wire.inputs import OCTETS
 from serving.wire.protocol import Answer, error_answer
 
@@ -204,7 +205,7 @@ def _model_path(path: str) -> tuple[str, str | None, str]:
     return name, version, rest[0] if rest else ""
 
 
-def _page(page: playground.Page) -> Told:
+def _page(page: Page) -> Told:
     reply = Reply(page.body, headers=page.headers)
 
     async def handler(call: Call) -> Reply:

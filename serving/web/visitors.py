@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from serving.door.door import Visitor, is_loopback
+from serving.door.door import Visitor, is_loopback, secret_of
 
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 
@@ -22,11 +22,10 @@ def visitor(headers: Iterable[tuple[bytes, bytes]], peer_header: bytes | None) -
     shown: dict[bytes, bytes] = {}
     for name, value in headers:
         shown.setdefault(name, value)
-    scheme, _, token = shown.get(b"authorization", b"").partition(b" ")
-    secret = token.strip() if scheme.lower() == b"bearer" else shown.get(b"x-api-key", b"")
+    secret = secret_of(shown.get(b"authorization", b""), shown.get(b"x-api-key", b""))
     peer = None if peer_header is None else shown.get(peer_header, b"").decode("latin-1")
     is_local = is_loopback(peer) and not _FORWARDED & shown.keys() and _is_own_site(shown)
-    return Visitor(secret.decode("latin-1") or None, is_local)
+    return Visitor(secret, is_local)
 
 
 def _is_own_site(shown: dict[bytes, bytes]) -> bool:
