@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raytune_app import cluster
-from raytune_app.cluster import Cluster, connect
+from raytune_app.cluster import Cluster, connect, connection, ending
+from raytune_app.cluster.ending import end_all
+from raytune_app.cluster.token import private_token
 from raytune_app.errors import InputError
 
 
@@ -28,7 +29,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_new_token_is_readable_by_its_owner_alone(token_path: Path) -> None:
-    assert cluster._private_token() == token_path
+    assert private_token() == token_path
     assert mode(token_path) == 0o600
     assert len(token_path.read_text()) == 64
 
@@ -37,20 +38,20 @@ def test_an_old_token_stays_but_is_closed_to_others(token_path: Path) -> None:
     token_path.parent.mkdir()
     token_path.write_text("secret")
     token_path.chmod(0o644)
-    cluster._private_token()
+    private_token()
     assert (token_path.read_text(), mode(token_path)) == ("secret", 0o600)
 
 
 def test_no_token_is_made_where_authentication_is_off(token_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    assert cluster._private_token() is None
+    assert private_token() is None
     assert not token_path.exists()
 
 
 def test_the_way_to_log_in_names_the_file_and_never_the_token(
     token_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster._private_token()
+    private_token()
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     login = Cluster("http://127.0.0.1:8265", embedded=True, token_file=token_path, cpus=1, gpus=0).login
     assert str(token_path) in login
@@ -58,10 +59,10 @@ def test_the_way_to_log_in_names_the_file_and_never_the_token(
 
 
 def test_a_process_that_does_not_leave_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "STOP_GRACE_S", 0.2)
+    monkeypatch.setattr(ending, "STOP_GRACE_S", 0.2)
     with subprocess.Popen(["sh", "-c", "trap '' TERM; echo deaf; exec sleep 60"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"deaf\n"
-        cluster._end([psutil.Process(process.pid)])
+        end_all([psutil.Process(process.pid)])
         assert not psutil.pid_exists(process.pid)
 
 
@@ -84,8 +85,8 @@ def test_an_interruption_while_the_import_goes_on_stops_what_was_started(monkeyp
     def interrupted(thread: threading.Thread) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cluster, "_is_connected", lambda: False)
-    monkeypatch.setattr(cluster, "_start", lambda *_: started)
+    monkeypatch.setattr(connection, "_is_connected", lambda: False)
+    monkeypatch.setattr(connection, "_start", lambda *_: started)
     monkeypatch.setattr(Cluster, "stop", stop)
     monkeypatch.setattr(threading.Thread, "join", interrupted)
     with pytest.raises(KeyboardInterrupt):

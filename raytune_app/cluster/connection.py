@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import secrets
 import shutil
 import signal
 import tempfile
@@ -24,13 +23,12 @@ from typing import Any, Self
 
 import psutil
 
+from raytune_app.cluster.ending import end_all, new_children, with_descendants
+from raytune_app.cluster.token import AUTH_MODE, private_token, show_token_if_asked, token_file
 from raytune_app.endpoint.fastpath import FRONT_FILE, LOOPBACK_ONLY, fast_serve
 from raytune_app.errors import InputError, RaytuneError
 from raytune_app.process import environment, signals_ignored
 
-AUTH_MODE = "RAY_AUTH_MODE"
-STOP_GRACE_S = 5.0
-KNOCK_S = 5.0
 ADDRESS_REMEDY = "check --address or RAY_ADDRESS, that the cluster runs, and that its token is in ~/.ray/auth_token"
 
 
@@ -77,13 +75,13 @@ class Cluster:
         if not self._connected:
             return
         self._connected = False
-        started = _with_descendants(self._roots)
+        started = with_descendants(self._roots)
         # A second Ctrl-C must not leave half of the processes behind.
         with signals_ignored(signal.SIGINT, signal.SIGTERM):
             try:
                 ray.shutdown()
             finally:
-                _end(started)
+                end_all(started)
                 if self._folder is not None:
                     shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -117,7 +115,7 @@ def connect(
     address = address or os.environ.get("RAY_ADDRESS")
     os.environ.update({name: value for name, value in import_environment.items() if name not in os.environ})
     if _is_connected():
-        return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
+        return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
     logging.getLogger("ray").setLevel(logging.ERROR)
     beside = threading.Thread(target=_import, args=(meanwhile,))
     beside.start()
@@ -139,7 +137,7 @@ def _import(module: str | None) -> None:
 
 def _start(cpus: int | None, gpus: int | None) -> Cluster:
     folder = Path(tempfile.mkdtemp(prefix="raytune-"))
-    token_file = _private_token()
+    token_at = private_token()
     before = set(psutil.Process().children())
     _listen_here_alone(here=True)
     try:
@@ -148,13 +146,13 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
         with environment(ours), signals_ignored(signal.SIGINT):
             _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
     except BaseException as error:  # Ctrl-C too must leave nothing behind
-        _end(_with_descendants(_new_children(before)))
+        end_all(with_descendants(new_children(before)))
         shutil.rmtree(folder, ignore_errors=True)
         if not isinstance(error, Exception):
             raise
         remedy = "look into /tmp/ray/session_latest/logs"
         raise RaytuneError(f"a local Ray does not start: {_first_line(error)}", remedy) from error
-    return Cluster(_dashboard(), True, token_file, *_totals(), _folder=folder, _roots=_new_children(before))
+    return Cluster(_dashboard(), True, token_at, *_totals(), _folder=folder, _roots=new_children(before))
 
 
 def _listen_here_alone(*, here: bool) -> None:
@@ -169,29 +167,11 @@ def _attach(address: str) -> Cluster:
     _listen_here_alone(here=False)
     try:
         if port.isdecimal() and "/" not in host:
-            _show_token_if_asked(address)
+            show_token_if_asked(address)
         _init(address=address)
     except Exception as error:
         raise InputError(f"cannot connect to Ray at {address}: {_first_line(error)}", ADDRESS_REMEDY) from error
-    return Cluster(_dashboard(), False, _token_file(os.environ.get(AUTH_MODE)), *_totals())
-
-
-def _show_token_if_asked(address: str) -> None:
-    """Ask the head whether it wants a token: for an explicit address Ray itself never shows one, it fails after 20 s.
-
-    Raises ConnectionError if nobody answers, or if a token is wanted and there is none.
-    """
-    import grpc
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-
-    with grpc.insecure_channel(address) as channel:
-        try:
-            channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")(b"", timeout=KNOCK_S)
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
-                raise ConnectionError("nothing answers there") from error
-            if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
-                raise ConnectionError("it wants a token and there is none here") from error
+    return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals())
 
 
 def _init(**settings: Any) -> None:
@@ -224,53 +204,7 @@ def _totals() -> tuple[float, float]:
     return float(total.get("CPU", 0)), float(total.get("GPU", 0))
 
 
-def _private_token() -> Path | None:
-    """Ray turns token auth on for a local cluster but writes the token for everyone to read; here its owner alone."""
-    path = _token_file(os.environ.get(AUTH_MODE, "token"))
-    if path is None:
-        return None
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-    elif path.stat().st_uid == os.getuid():
-        path.chmod(0o600)
-    return path
-
-
-def _token_file(auth_mode: str | None) -> Path | None:
-    if auth_mode != "token" or "RAY_AUTH_TOKEN" in os.environ:
-        return None
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-
-
 def _python_path() -> str:
     """Workers import this package, `serving` and the user's own models from where this process does."""
-    root = str(Path(__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(dict.fromkeys([root, str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]))
-
-
-def _new_children(before: set[psutil.Process]) -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child not in before]
-
-
-def _with_descendants(roots: list[psutil.Process]) -> list[psutil.Process]:
-    found = list(roots)
-    for root in roots:
-        try:
-            found += root.children(recursive=True)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    """Ask them to end, then make them; psutil knows a process by id and start time, so never another one.
-
-    Ray's agents end by themselves too, but need seconds to find out that their node is gone.
-    """
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                end(process)
-        _, processes = psutil.wait_procs(processes, timeout=STOP_GRACE_S)
