@@ -7,7 +7,7 @@ STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum |
 BENCH ?= $(sort $(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench proto
+.PHONY: help demo test test-slow lint bench proto grafana
 
 help:
 	@echo "make demo    everything end to end on real data: tune, choose, serve, evaluate (ARGS=--keep leaves it running)"
@@ -38,6 +38,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@failed=""; for name in $(BENCH); do echo "Running benchmarks/$$name.py."; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed="$$failed $$name"; done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+grafana: $(STAMP)
+	@$(BIN)/python -m deploy.grafana.dashboard
 
 # Generated for an old protobuf on purpose: the messages then work with that release and the next.
 proto: $(STAMP)

@@ -110,7 +110,7 @@ def ours(trials: int, folder: str) -> float:
     content = {"name": "books", "data": {"name": "mnist"}, "model": {"name": "tutorial_cnn"}, "trials": trials}
     experiment = parse({**content, "train": {"epochs": 1, "lr": {"uniform": [0.1, 0.2]}}})
     storage = Storage(folder)
-    study = create_study(storage, experiment, "none")
+    study = create_study(storage, experiment)
     empty = Arrays(np.zeros((0, 1, 28, 28), np.uint8), np.zeros(0, np.int64))
     data = Training(empty, empty, ("0",), (0.0,), (1.0,), "none")
     shared = TrialInput(experiment.to_dict(), data, Speed(), storage.uri, study.paths.folder, 1, 0)

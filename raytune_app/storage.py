@@ -1,23 +1,26 @@
 """Every path and every atomic write, on pyarrow's file systems: a local or NFS folder, `s3://`, `gs://`.
 
 A file appears whole or not at all: on a local disk it is written beside its place, flushed and renamed; an object
-store's put is atomic by itself. Nothing else in the package joins paths of a study or a model.
+store's put is atomic by itself. What grows by lines is a row of parts there (see `appended`), and reads as one file.
+Nothing else in the package joins paths of a study or a model.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.fs as pafs
 
+from raytune_app import appended
+from raytune_app.appended import Place
 from raytune_app.errors import InputError, NotFoundError, StorageError
+from raytune_app.filesystem import is_object_store, open_filesystem, put, told, write_local
 
 LISTINGS = 100  # of one folder, before one that never stays as it is counts as a fault
 
@@ -53,6 +56,14 @@ class StudyPaths:
         return self / "events.jsonl"
 
     @property
+    def status(self) -> str:
+        return self / "status.json"
+
+    @property
+    def commands(self) -> str:
+        return self / "commands"
+
+    @property
     def warm_start(self) -> str:
         return self / "warm_start.json"
 
@@ -81,23 +92,24 @@ class Storage:
     """A folder tree with atomic writes, addressed by relative paths.
 
     Args:
-        uri: an absolute or relative local path, or a URI that pyarrow knows (`s3://bucket/folder`).
+        uri: an absolute or relative local path, or a URI that pyarrow knows (`s3://bucket/folder?region=...`).
 
     Raises:
-        StorageError: the URI is not understood, or the folder cannot be made or read.
+        StorageError: the URI is not understood or carries credentials, no server answers, or the folder cannot be made.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
         try:
-            self.fs, root = pafs.FileSystem.from_uri(self.uri)
-            self.root = root.rstrip("/")
-            self.fs.create_dir(self.root, recursive=True)
+            self.fs, self.root = open_filesystem(self.uri)
+            self._has_folders = not is_object_store(self.fs)
+            if self._has_folders:
+                self.fs.create_dir(self.root, recursive=True)
         except (OSError, ValueError) as error:
-            raise StorageError(
-                f"storage {uri!r} cannot be used: {error}",
-                "give a writable folder or a URI such as s3://bucket/folder with --storage",
-            ) from error
+            what, remedy = told(error) if isinstance(error, OSError) else (str(error), "")
+            given = "give a writable folder or a URI such as s3://bucket/folder with --storage"
+            remedy = f"{remedy}, or {given}" if remedy else given
+            raise StorageError(f"storage {uri!r} cannot be used: {what}", remedy) from error
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
         return Storage, (self.uri,)
@@ -108,7 +120,10 @@ class Storage:
 
     def location(self, path: str) -> str:
         """What a person or another library calls this path: an absolute path or a full URI."""
-        return f"{self.root}/{path}" if self.is_local else f"{self.uri.rstrip('/')}/{path}"
+        if self.is_local:
+            return f"{self.root}/{path}"
+        base, mark, options = self.uri.partition("?")
+        return f"{base.rstrip('/')}/{path}{mark}{options}"
 
     def full(self, path: str) -> str:
         """The path as the pyarrow file system wants it. Raises InputError for a path that leaves the root."""
@@ -122,9 +137,21 @@ class Storage:
         return bool(info.type != pafs.FileType.NotFound)
 
     def read(self, path: str) -> bytes:
-        """The whole file. Raises NotFoundError or StorageError."""
-        with self._errors(path), self.fs.open_input_stream(self.full(path)) as stream:
-            return bytes(stream.read())
+        """The whole file, one that was appended to with all its lines. Raises NotFoundError or StorageError."""
+        target = self.full(path)
+        with self._errors(path):
+            if path.endswith(appended.SUFFIX):
+                return appended.read(self.fs, target)
+            with self.fs.open_input_stream(target) as stream:
+                return bytes(stream.read())
+
+    def read_on(self, path: str, place: Place) -> tuple[bytes, Place]:
+        """The whole lines that were appended after `place`, and the place after them; none if there is no file yet.
+
+        What was read before is not read again. Raises StorageError.
+        """
+        with self._errors(path):
+            return appended.read_on(self.fs, self.full(path), place)
 
     def read_text(self, path: str) -> str:
         """The whole file as UTF-8. Raises NotFoundError or StorageError."""
@@ -145,12 +172,13 @@ class Storage:
         content = content.encode() if isinstance(content, str) else content
         target = self._below(path)
         with self._errors(path):
-            self.fs.create_dir(target.rpartition("/")[0], recursive=True)
+            self._make_folder_of(target)
+            if path.endswith(appended.SUFFIX):
+                appended.remove_later_parts(self.fs, target)
             if self.is_local:
-                _write_local(Path(target), content)
+                write_local(Path(target), content)
             else:
-                with self.fs.open_output_stream(target) as stream:
-                    stream.write(content)
+                put(self.fs, target, content)
 
     def write_json(self, path: str, value: object) -> None:
         """JSON with sorted keys and no NaN, so that the same value gives the same bytes."""
@@ -159,20 +187,28 @@ class Storage:
     def append(self, path: str, line: str) -> None:
         """Append one line, whole or not at all; a line that a crash cut short stays alone on its line.
 
-        An object store has no append: there the file is written again as a whole. Raises StorageError.
+        An object store has no append: of two writers at the very same moment one line may be lost there. Whoever is
+        the only writer of a file keeps an `appender`. Raises StorageError; InputError if it is no `.jsonl` file.
         """
-        content = line.encode() + b"\n"
-        if self.is_local:
-            target = Path(self._below(path))
+        self.appender(path)(line)
+
+    def appender(self, path: str) -> Callable[[str], None]:
+        """`append` for the only writer of a file: on an object store it need not read before each line."""
+        target = self._below(path)
+        if not path.endswith(appended.SUFFIX):
+            raise InputError(f"lines cannot be appended to {path!r}", f"use a name that ends with {appended.SUFFIX}")
+        row = appended.Row(self.fs, target) if not self.is_local else appended.LocalRow(self.fs, target)
+
+        def append(line: str) -> None:
             with self._errors(path):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _append_local(target, content)
-        else:
-            self.write(path, (self.read(path) if self.exists(path) else b"") + content)
+                self._make_folder_of(target)
+                row.append(line.encode() + b"\n")
+
+        return append
 
     def files_below(self, path: str) -> list[str]:
         """The paths, relative to `path`, of all files below it, sorted; empty if there is no such path."""
-        start = len(self.full(path)) + 1
+        start = len(self.full(path).rstrip("/")) + 1
         return sorted(info.path[start:] for info in self._list(path, recursive=True) if info.is_file)
 
     def folders(self, path: str) -> list[str]:
@@ -188,7 +224,12 @@ class Storage:
         if self.exists(target):
             raise StorageError(f"{self.location(target)} exists already", "choose another name")
         with self._errors(source):
-            self.fs.move(self._below(source), self._below(target))
+            if self._has_folders:
+                self.fs.move(self._below(source), self._below(target))
+                return
+            for name in self.files_below(source):  # an object store has no folders that could be renamed
+                self.fs.copy_file(self._below(f"{source}/{name}"), self._below(f"{target}/{name}"))
+            self.fs.delete_dir(self._below(source))
 
     def delete(self, path: str) -> None:
         """Delete a folder and all below it; nothing happens if there is none."""
@@ -196,6 +237,15 @@ class Storage:
         if self.exists(path):
             with self._errors(path):
                 self.fs.delete_dir(folder)
+
+    def delete_file(self, path: str) -> None:
+        """Delete one file; nothing happens if there is none."""
+        with suppress(NotFoundError), self._errors(path):
+            self.fs.delete_file(self._below(path))
+
+    def _make_folder_of(self, target: str) -> None:
+        if self._has_folders:
+            self.fs.create_dir(target.rpartition("/")[0], recursive=True)
 
     def _below(self, path: str) -> str:
         """`full`, for what may not happen to the root itself."""
@@ -225,32 +275,5 @@ class Storage:
         except FileNotFoundError as error:
             raise NotFoundError(f"{self.location(path)} does not exist", "check the name and --storage") from error
         except OSError as error:
-            raise StorageError(
-                f"{self.location(path)}: {error.strerror or error}", "free space or check permissions, then try again"
-            ) from error
-
-
-def _write_local(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _append_local(target: Path, content: bytes) -> None:
-    with target.open("ab+", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        if end:
-            file.seek(end - 1)
-            content = content if file.read(1) == b"\n" else b"\n" + content
-        try:
-            while content:  # a disk that fills up takes a part first
-                content = content[file.write(content) :]
-        except OSError:
-            file.truncate(end)
-            raise
+            what, remedy = told(error)
+            raise StorageError(f"{self.location(path)}: {what}", remedy) from error

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from raytune_app.process import environment
 from raytune_app.registry import Draft, Registry
 from raytune_app.storage import Storage
+from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +46,13 @@ def ray_cluster() -> Iterator[Cluster]:
         importlib.import_module("ray.serve")
     with connect(cpus=2, gpus=0) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server for the session, with the credentials for it in the environment."""
+    with environment(CREDENTIALS), s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture

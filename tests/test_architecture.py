@@ -22,10 +22,10 @@ RAY_ROOMS = ("raytune_app.tuning", "raytune_app.cluster", "raytune_app.endpoint"
 FORBIDDEN = [
     # who, may not import
     ("raytune_app", ["serving"]),
-    ("serving", ["raytune_app.tuning", "raytune_app.jobs", "raytune_app.cli", "raytune_app.report"]),
+    ("serving", ["raytune_app.tuning", "raytune_app.jobs", "raytune_app.cli", "raytune_app.board"]),
     *[
         (f"raytune_app.{room}", ["torch", "torchvision", "ray", "raytune_app.tuning", "raytune_app.training"])
-        for room in ("spec", "storage", "names", "registry", "errors")
+        for room in ("spec", "storage", "filesystem", "appended", "names", "registry", "errors")
     ],
     *[
         (f"raytune_app.{room}", ["ray", "raytune_app.tuning", "raytune_app.cli", "raytune_app.storage"])
@@ -33,9 +33,9 @@ FORBIDDEN = [
     ],
     ("raytune_app.data", ["raytune_app.models", "raytune_app.training"]),
     ("raytune_app.models", ["raytune_app.training"]),
-    ("raytune_app.tuning", ["raytune_app.cli", "raytune_app.report", "raytune_app.endpoint"]),
+    ("raytune_app.tuning", ["raytune_app.cli", "raytune_app.board", "raytune_app.endpoint"]),
     ("raytune_app.rollout", ["torch", "ray", "raytune_app.endpoint", "raytune_app.tuning"]),
-    ("raytune_app.report", ["torch", "ray", "raytune_app.cli"]),
+    ("raytune_app.board", ["torch", "ray", "raytune_app.cli", "raytune_app.endpoint"]),
     *[(f"raytune_app.{room}", ["raytune_app.cli"]) for room in ("cluster", "endpoint", "rollout")],
 ]
 
@@ -80,7 +80,7 @@ def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_the_rooms_were_seen_whole() -> None:
     rooms = {path.relative_to(ROOT).parts[1] for path in FILES if path.is_relative_to(ROOT / "raytune_app")}
     assert len(FILES) >= 80
-    assert {"spec", "data", "models", "training", "tuning", "report", "cli"} <= rooms
+    assert {"spec", "data", "models", "training", "tuning", "board", "cli"} <= rooms
 
 
 @pytest.mark.parametrize(("room", "forbidden"), FORBIDDEN, ids=[room for room, _ in FORBIDDEN])

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raytune_app.board.frozen import write_report
 from raytune_app.cli.live import LiveTable
 from raytune_app.cli.output import result, say
 from raytune_app.cli.summary import champion_text, winner_text
-from raytune_app.report import write_report
 from raytune_app.spec import Experiment
 from raytune_app.storage import Storage
 from raytune_app.tuning import study
@@ -20,6 +20,7 @@ from raytune_app.tuning.confirm import baseline, defaults
 from raytune_app.tuning.crown import Champion, crown
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.keeper import total_mb
+from raytune_app.tuning.metrics import StudyMetrics
 from raytune_app.tuning.publish import publish
 from raytune_app.tuning.record import write_winner
 from raytune_app.tuning.tensorboard import TensorBoard
@@ -57,7 +58,7 @@ def resume_study(args: argparse.Namespace, folder: StudyFolder, edits: Mapping[s
 
 def conclude(args: argparse.Namespace, prepared: study.Prepared) -> int:
     """Tune, score and register, and print what came of it."""
-    outcome = run_trials(prepared)
+    outcome = run_trials(prepared, verbose=args.verbose)
     finished = finish(prepared, outcome)
     folder = outcome.folder
     content: dict[str, Any] = {"study": folder.study, "state": outcome.state, "folder": folder.location}
@@ -76,9 +77,13 @@ def code_paths(beside: Path) -> tuple[str, str]:
     return str(beside.absolute()), str(Path.cwd())
 
 
-def run_trials(prepared: study.Prepared) -> study.Outcome:
-    """Tune, with the live table, TensorBoard and the report."""
-    folder, resources = prepared.folder, prepared.resources
+def run_trials(prepared: study.Prepared, *, verbose: bool = False) -> study.Outcome:
+    """Tune, with the live table, TensorBoard and the report.
+
+    Args:
+        verbose: tell every event in a line, not only each trial that ended.
+    """
+    folder, resources, experiment, past = prepared.folder, prepared.resources, prepared.experiment, prepared.past
     workers = f"{resources.workers} workers of " if resources.workers > 1 else ""
     share = f"{workers}{resources.cpus} CPU and {resources.gpus:g} GPU"
     say(f"study {folder.study}: {resources.slots} trials at once, each {share}")
@@ -87,8 +92,12 @@ def run_trials(prepared: study.Prepared) -> study.Outcome:
         say(
             "confirm: the defaults are not trained beside the winner: not every searched setting has one that fits here"
         )
-    with LiveTable(prepared.experiment, prepared.past) as table, TensorBoard(folder) as board:
-        outcome = study.tune(prepared, [table, board])
+    with (
+        LiveTable(folder, experiment, past, verbose=verbose) as table,
+        TensorBoard(folder, experiment, past) as board,
+        StudyMetrics(folder.study, experiment, past) as metrics,
+    ):
+        outcome = study.tune(prepared, [table, board, metrics])
     write_report(folder)
     return outcome
 

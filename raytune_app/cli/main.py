@@ -9,10 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import raytune_app
-from raytune_app.cli import demo, door, endpoint, evaluate, models, predict, rollout, serving, studies
+from raytune_app.cli import (
+    board,
+    cluster,
+    demo,
+    door,
+    endpoint,
+    evaluate,
+    jobs,
+    listing,
+    logs,
+    models,
+    predict,
+    rollout,
+    serving,
+    studies,
+    watch,
+)
+from raytune_app.cli.interrupt import INTERRUPTED
 from raytune_app.errors import RaytuneError
-
-INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,7 +37,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"raytune {raytune_app.__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for group in (studies, models, rollout, endpoint, door, predict, evaluate, serving, demo):
+    for group in (
+        studies,
+        jobs,
+        listing,
+        watch,
+        logs,
+        board,
+        cluster,
+        models,
+        rollout,
+        endpoint,
+        door,
+        predict,
+        evaluate,
+        serving,
+        demo,
+    ):
         group.add(subparsers)
     for verb in subparsers.choices.values():
         _add_common(verb)

@@ -1,10 +1,12 @@
-"""Verbs of studies: check, run, resume, extend, studies, show, report."""
+"""Verbs that make and change studies: check, run, resume, extend, report."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from typing import TYPE_CHECKING, Any
 
+from raytune_app.cli.jobs import add_submission, send
 from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_storage
 
@@ -27,6 +29,7 @@ def add(subparsers: Any) -> None:
     run = subparsers.add_parser("run", help="run an experiment here: on RAY_ADDRESS or an embedded local Ray")
     _add_spec(run)
     _add_address(run)
+    _add_verbose(run)
     run.add_argument(
         "--replay", metavar="STUDY", help="train the winner's schedule of another study afresh, with SPEC's rest"
     )
@@ -35,18 +38,15 @@ def add(subparsers: Any) -> None:
     resume.add_argument("study", help=STUDY_HELP)
     resume.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help=EDIT_HELP)
     _add_code(resume)
+    add_submission(resume)
     resume.set_defaults(run=_resume)
     extend = subparsers.add_parser("extend", help="go on with a finished study: more trials, same memory")
     extend.add_argument("study", help=STUDY_HELP)
     extend.add_argument("--trials", type=int, required=True, help="how many more")
     extend.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help=EDIT_HELP)
     _add_code(extend)
+    add_submission(extend)
     extend.set_defaults(run=_extend)
-    studies = subparsers.add_parser("studies", help="list the studies of a storage")
-    studies.set_defaults(run=_studies)
-    show = subparsers.add_parser("show", help="one study: its trials, its winner, its test scores")
-    show.add_argument("study", help=STUDY_HELP)
-    show.set_defaults(run=_show)
     report = subparsers.add_parser("report", help="write a study's report.html again")
     report.add_argument("study", help=STUDY_HELP)
     report.set_defaults(run=_report)
@@ -63,8 +63,14 @@ def _add_address(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--address", help=told)
 
 
+def _add_verbose(verb: argparse.ArgumentParser) -> None:
+    told = "tell every epoch in a line, not only each trial that ended"
+    verb.add_argument("-v", "--verbose", action="store_true", help=told)
+
+
 def _add_code(verb: argparse.ArgumentParser) -> None:
     _add_address(verb)
+    _add_verbose(verb)
     verb.add_argument("--code", metavar="FOLDER", default=".", help="where your own modules are (default: here)")
 
 
@@ -84,8 +90,12 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from raytune_app.errors import InputError
+    from raytune_app.jobs.client import is_jobs_address
     from raytune_app.spec import load
 
+    if is_jobs_address(args.address):
+        raise InputError(f"{args.address} takes jobs", f"raytune submit {args.spec} --address {args.address}")
     experiment = load(args.spec, args.overrides)  # before anything heavy is imported
     storage = open_storage(args)
     replay = None
@@ -93,7 +103,7 @@ def _run(args: argparse.Namespace) -> int:
         experiment, replay = _replayed(experiment, storage, args.replay)
     from raytune_app.cluster import connect
 
-    with connect(args.address, meanwhile=HEAVY) as cluster:
+    with connect(args.address, meanwhile=HEAVY, about={"experiment": experiment.name}) as cluster:
         from raytune_app.cli.experiment import run_experiment
 
         say(f"Ray dashboard: {cluster.login}")
@@ -120,6 +130,7 @@ def _extend(args: argparse.Namespace) -> int:
 
 
 def _go_on(args: argparse.Namespace, more: int) -> int:
+    from raytune_app.jobs.client import is_jobs_address
     from raytune_app.spec.reading import parse_overrides
     from raytune_app.tuning.folder import open_study
 
@@ -127,9 +138,12 @@ def _go_on(args: argparse.Namespace, more: int) -> int:
     edits = parse_overrides(args.overrides)
     if more:
         edits |= _more_trials(folder, edits, more)
+    if is_jobs_address(args.address):
+        changes = [f"{path}={json.dumps(value)}" for path, value in edits.items()]
+        return send(args, study=folder.study, edits=changes)
     from raytune_app.cluster import connect
 
-    with connect(args.address, meanwhile=HEAVY) as cluster:
+    with connect(args.address, meanwhile=HEAVY, about={"study": folder.study}) as cluster:
         from raytune_app.cli.experiment import resume_study
 
         say(f"Ray dashboard: {cluster.login}")
@@ -149,32 +163,8 @@ def _more_trials(folder: StudyFolder, edits: dict[str, Any], more: int) -> dict[
     return {"trials": trial_count(folder.experiment()) + more}
 
 
-def _studies(args: argparse.Namespace) -> int:
-    from raytune_app.storage import StudyPaths
-
-    storage = open_storage(args)
-    records = [
-        storage.read_json(StudyPaths(name).state)
-        for name in storage.folders("studies")
-        if storage.exists(StudyPaths(name).state)
-    ]
-    records.sort(key=lambda record: record["created"], reverse=True)
-    lines = [f"{record['study']:<40} {record['state']:<9} {record['created']}" for record in records]
-    text = "\n".join(lines) or f"no studies in {storage.uri}"
-    then = [f"raytune show {records[0]['study']}"] if records else ["raytune run experiments/demo.yaml"]
-    result(args, text, {"studies": records}, then)
-    return 0
-
-
-def _show(args: argparse.Namespace) -> int:
-    from raytune_app.cli.summary import show_study
-    from raytune_app.tuning.folder import open_study
-
-    return show_study(args, open_study(open_storage(args), args.study))
-
-
 def _report(args: argparse.Namespace) -> int:
-    from raytune_app.report import write_report
+    from raytune_app.board.frozen import write_report
     from raytune_app.tuning.folder import open_study
 
     folder = open_study(open_storage(args), args.study)

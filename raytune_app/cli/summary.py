@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from raytune_app.cli.live import study_table
-from raytune_app.cli.output import result
+from raytune_app.display.drawn import drawn
+from raytune_app.display.lines import values_text
+from raytune_app.display.text import printable
 from raytune_app.training.metrics import SCORE_TITLES
-from raytune_app.tuning.folder import StudyFolder
 
 _WHOSE = {"search": "", "confirm": ", the best of its fresh seeds", "refit": ", trained once more without folds"}
 """What a winner's validation score is of, by the role of its trial."""
@@ -28,7 +27,7 @@ def winner_text(winner: dict[str, Any], reason: str | None) -> str:
     lines += [f"  {path}: {value}" for path, value in winner["config"].items()]
     if winner["schedule"]:
         lines.append("  trained with, by epoch:")
-        lines += [f"    from {epoch + 1}: {_values(values)}" for epoch, values in winner["schedule"]]
+        lines += [f"    from {epoch + 1}: {values_text(values)}" for epoch, values in winner["schedule"]]
     if winner["confirmed"]:
         lines.append(confirmed_text(winner))
     if winner["pareto"]:
@@ -39,7 +38,7 @@ def winner_text(winner: dict[str, Any], reason: str | None) -> str:
         ]
     if reason:
         lines.append(f"  the study ended by {reason}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def confirmed_text(winner: dict[str, Any]) -> str:
@@ -71,32 +70,7 @@ def champion_text(test: dict[str, Any]) -> str:
             f"  {against['name']}: accuracy {against['accuracy']:.4f}; right alone: the winner {against['only_a']}, "
             f"they {against['only_b']}; McNemar's p = {against['p_value']:.2g}, {verdict}"
         )
-    return "\n".join(lines) + "\n" + _drawn(_per_class(test))
-
-
-def show_study(args: argparse.Namespace, folder: StudyFolder) -> int:
-    """The verb `show`."""
-    winner, view, record = folder.winner(), folder.view(), folder.record()
-    table = study_table(view, folder.experiment().objective)
-    reason = f" ({record['reason']})" if record["reason"] else ""
-    text = f"{folder.study}: {record['state']}{reason}\n{_drawn(table)}"
-    if winner:
-        text += "\n" + winner_text(winner, None)
-    if winner and winner["test"]:
-        text += "\n" + champion_text(winner["test"])
-    then = [f"raytune report {folder.study}"]
-    if record["state"] != "finished":
-        then.insert(0, f"raytune resume {folder.study}")
-    if winner and winner["model"]:
-        then.append(f"raytune serve {winner['model']['name']}@{winner['model']['version']}")
-    result(args, text, {"study": record, "winner": winner}, then)
-    return 0
-
-
-def _values(values: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{path} {value:.4g}" if isinstance(value, float) else f"{path} {value}" for path, value in values.items()
-    )
+    return "\n".join(lines) + "\n" + drawn(_per_class(test))
 
 
 def _number(value: float | None) -> str:
@@ -109,13 +83,8 @@ def _per_class(test: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for row in test["per_class"]:
         table.add_row(
-            row["label"], *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), f"{row['support']:,}"
+            Text(printable(row["label"])),
+            *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")),
+            f"{row['support']:,}",
         )
     return table
-
-
-def _drawn(table: Table) -> str:
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip()

@@ -8,6 +8,7 @@ Ray is imported inside, after its environment is set: it reads most of it at imp
 
 from __future__ import annotations
 
+import getpass
 import importlib
 import logging
 import os
@@ -15,6 +16,7 @@ import shutil
 import signal
 import tempfile
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from typing import Any, Self
 
 import psutil
 
+from raytune_app import __version__
 from raytune_app.cluster.ending import end_all, new_children, with_descendants
 from raytune_app.cluster.token import AUTH_MODE, private_token, show_token_if_asked, token_file
 from raytune_app.endpoint.fastpath import FRONT_FILE, LOOPBACK_ONLY, fast_serve
@@ -95,7 +98,12 @@ class Cluster:
 
 
 def connect(
-    address: str | None = None, *, cpus: int | None = None, gpus: int | None = None, meanwhile: str | None = None
+    address: str | None = None,
+    *,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    meanwhile: str | None = None,
+    about: Mapping[str, str] = {},
 ) -> Cluster:
     """Connect to the Ray at `address` (default `RAY_ADDRESS`), or start one on this machine.
 
@@ -106,6 +114,7 @@ def connect(
         address: `host:port` of Ray's head, or `auto`.
         cpus, gpus: how many the embedded cluster may use; None for all. Ignored with an address.
         meanwhile: a module to import while Ray's processes start, which is mostly waiting.
+        about: what this process works on, for the metadata of its job in Ray's dashboard; everybody there reads it.
 
     Raises:
         InputError: nothing answers at the address, or it refuses our token.
@@ -119,7 +128,8 @@ def connect(
     logging.getLogger("ray").setLevel(logging.ERROR)
     beside = threading.Thread(target=_import, args=(meanwhile,))
     beside.start()
-    cluster = _attach(address) if address else _start(cpus, gpus)
+    metadata = {**about, "user": _user(), "raytune": __version__}
+    cluster = _attach(address, metadata) if address else _start(cpus, gpus, metadata)
     try:
         beside.join()
     except BaseException:  # Ctrl-C: nobody holds the cluster yet
@@ -135,7 +145,7 @@ def _import(module: str | None) -> None:
             importlib.import_module(module)
 
 
-def _start(cpus: int | None, gpus: int | None) -> Cluster:
+def _start(cpus: int | None, gpus: int | None, metadata: dict[str, str]) -> Cluster:
     folder = Path(tempfile.mkdtemp(prefix="raytune-"))
     token_at = private_token()
     before = set(psutil.Process().children())
@@ -144,7 +154,7 @@ def _start(cpus: int | None, gpus: int | None) -> Cluster:
         # A terminal's Ctrl-C reaches Ray's processes too; they must live until we have stopped them in order.
         ours = {**fast_serve(folder), **LOOPBACK_ONLY, "PYTHONPATH": _python_path()}
         with environment(ours), signals_ignored(signal.SIGINT):
-            _init(num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
+            _init(metadata, num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_host="127.0.0.1")
     except BaseException as error:  # Ctrl-C too must leave nothing behind
         end_all(with_descendants(new_children(before)))
         shutil.rmtree(folder, ignore_errors=True)
@@ -162,22 +172,31 @@ def _listen_here_alone(*, here: bool) -> None:
     ray_constants.ENABLE_RAY_CLUSTER = not here
 
 
-def _attach(address: str) -> Cluster:
+def _attach(address: str, metadata: dict[str, str]) -> Cluster:
     host, _, port = address.rpartition(":")
     _listen_here_alone(here=False)
     try:
         if port.isdecimal() and "/" not in host:
             show_token_if_asked(address)
-        _init(address=address)
+        _init(metadata, address=address)
     except Exception as error:
         raise InputError(f"cannot connect to Ray at {address}: {_first_line(error)}", ADDRESS_REMEDY) from error
     return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals())
 
 
-def _init(**settings: Any) -> None:
+def _init(metadata: dict[str, str], **settings: Any) -> None:
     import ray
+    from ray.job_config import JobConfig
 
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    job = JobConfig(metadata=metadata)  # where the job was submitted, Ray lets that one's metadata have precedence
+    ray.init(job_config=job, log_to_driver=False, logging_level=logging.ERROR, **settings)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 def _first_line(error: Exception) -> str:

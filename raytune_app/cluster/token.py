@@ -36,8 +36,15 @@ def show_token_if_asked(address: str) -> None:
 
     Raises ConnectionError if nobody answers, or if a token is wanted and there is none.
     """
-    import grpc
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    if asks_for_token(address) and not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+        raise ConnectionError("it wants a token and there is none here")
+
+
+def asks_for_token(address: str) -> bool:
+    """Whether the head at `host:port` answers only who shows one. Raises ConnectionError if nobody answers."""
+    import grpc
 
     with grpc.insecure_channel(address) as channel:
         try:
@@ -45,5 +52,5 @@ def show_token_if_asked(address: str) -> None:
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
                 raise ConnectionError("nothing answers there") from error
-            if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
-                raise ConnectionError("it wants a token and there is none here") from error
+            return True
+    return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,8 @@ from pyarrow.fs import FileSelector
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-import raytune_app
-from raytune_app.tuning.conductor import Conductor, Fault
-
-_LOST_NODE = ("node died", "node has died", "preempted", "node is dead", "terminated expectedly")
-_FRAME = re.compile(r'^  File ".*\n(?:    .*\n)?', re.MULTILINE)
-_NOT_OWN = ("site-packages", str(Path(raytune_app.__file__).parent))
+from raytune_app.tuning.conductor import Conductor
+from raytune_app.tuning.fault import fault_of, traceback_of
 
 
 def guarded(hook: Callable[..., None]) -> Callable[..., None]:
@@ -40,12 +35,20 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
         conductor: of this study.
         tune_root: where Tune keeps the trials, as its checkpoints' paths spell it.
         tune_folder: the same folder relative to the study's.
+        attend: called again and again in the driver's loop with Tune's trials.
     """
 
-    def __init__(self, conductor: Conductor, tune_root: str, tune_folder: str) -> None:
+    def __init__(
+        self, conductor: Conductor, tune_root: str, tune_folder: str, attend: Callable[[list[Trial]], None]
+    ) -> None:
         self.conductor = conductor
+        self._attend = attend
         self._tune_root = tune_root
         self._tune_folder = tune_folder
+
+    @guarded
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self._attend(trials)
 
     @guarded
     def on_checkpoint(
@@ -68,24 +71,6 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own cache; the event log is the truth, so nothing of ours goes in."""
         return {}
-
-
-def fault_of(text: str) -> Fault:
-    """What kind of failure Ray's account of a trial's error tells of."""
-    if "WorkerLostError" in text:
-        return Fault.NODE if any(sign in text.lower() for sign in _LOST_NODE) else Fault.PROCESS
-    if "ray::" in text and _FRAME.search(text):
-        return Fault.GPU_MEMORY if "OutOfMemoryError" in text and "CUDA" in text else Fault.CODE
-    lowered = text.lower()
-    return Fault.NODE if any(sign in lowered for sign in _LOST_NODE) else Fault.PROCESS
-
-
-def traceback_of(text: str) -> str:
-    """The frames of the user's own files and the error's own line; all frames where none is the user's."""
-    frames = _FRAME.findall(text)
-    own = [frame for frame in frames if not any(part in frame for part in _NOT_OWN)]
-    last = text.strip().splitlines()[-1:] if frames else []
-    return "\n".join([*(frame.rstrip() for frame in own or frames), *last])
 
 
 def _error_text(error_file: str | None) -> str:

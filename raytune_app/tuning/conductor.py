@@ -9,38 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from raytune_app.spec.grammar import Experiment
 from raytune_app.tuning.budget import Budget
 from raytune_app.tuning.events import EventLog, finite
+from raytune_app.tuning.fault import Fault
 from raytune_app.tuning.keeper import Place, outdated, outranked
 from raytune_app.tuning.planner import Plan, Planner
 from raytune_app.tuning.schedule.base import Verdict
 from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.stint import Stint
-from raytune_app.tuning.view import Event, Role, StudyView, TrialState, TrialView
-
-
-class Fault(StrEnum):
-    """Why a trial's process stopped working."""
-
-    CODE = "code"
-    """The trial's own code raised: it would again."""
-    PROCESS = "process"
-    """The process died: killed, out of memory, a crash in native code."""
-    NODE = "node"
-    """Its node was lost or preempted: not the trial's doing."""
-    GPU_MEMORY = "gpu_memory"
-    """Its share of a GPU was too small."""
-
+from raytune_app.tuning.view import Event, Role, StudyState, StudyView, TrialState, TrialView
 
 Decision = tuple[TrialState | None, int | None]
 """The state in which the trial leaves its slot, None to go on; and the rung it was judged at."""
 
 _NEEDS_STATE = (TrialState.FINISHED, TrialState.PAUSED)
 """A trial that leaves so has to have its last epoch saved."""
+_RESTING = (TrialState.PAUSED, TrialState.INTERRUPTED)
 _VERDICTS = {Verdict.PAUSE: TrialState.PAUSED, Verdict.STOP: TrialState.STOPPED}
 
 
@@ -58,6 +45,8 @@ class Conductor:
     Attributes:
         fault: what went wrong while a report was written down; Ray would swallow it.
         stop_reason: why the whole study should end now; None while it should go on.
+        stop_state: how the study is then.
+        was_asked: whether it ends because somebody wants it to.
     """
 
     def __init__(
@@ -75,6 +64,8 @@ class Conductor:
         self.experiment, self.log = experiment, log
         self.fault: Exception | None = None
         self.stop_reason: str | None = None
+        self.stop_state, self.was_asked = StudyState.PAUSED, False
+        self._unwanted: set[int] = set()
         self._planner = Planner(experiment, log, plan, learnt)
         self._budget = Budget(experiment.budget, experiment.objective, gpus or cpus)
         self._gpus, self._delete = gpus, delete
@@ -114,6 +105,22 @@ class Conductor:
         self.stop_reason = self.stop_reason or "an error"
         self._saving.clear()
 
+    def stop(self, reason: str, state: StudyState) -> None:
+        """Somebody wants the study to end now, in good order."""
+        if self.stop_reason is None:
+            self.stop_reason, self.stop_state, self.was_asked = reason, state, True
+
+    def stop_trial(self, trial: int) -> None:
+        """Somebody wants the trial to end with what it has: at its next report, or now if it does not train.
+
+        Nothing happens to a trial that is over, or is none.
+        """
+        view = self.view.trials.get(trial)
+        if view is not None and view.state is TrialState.RUNNING:
+            self._unwanted.add(trial)
+        elif view is not None and view.state in _RESTING:
+            self._end(trial, TrialState.STOPPED)
+
     def next(self) -> Stint | None:
         """What a free slot should do; None if nothing now, or, once `over`, ever."""
         return None if self.over else self._planner.next()
@@ -142,6 +149,9 @@ class Conductor:
         ends = self.stop_reason or (view.role is Role.SEARCH and self._planner.search_reason)
         return state is None and not ends
 
+    def printed(self, trial: int, epoch: int, text: str) -> None:
+        self._write("output", trial=trial, epoch=epoch, text=text)
+
     def saved(self, trial: int, epoch: int, path: str, mb: float = 0.0) -> None:
         """A checkpoint lies at `path`, relative to the study folder."""
         self._saving.discard(trial)
@@ -153,7 +163,7 @@ class Conductor:
         """The trial has left its slot: as decided in `reported`, or because the study or the search ended."""
         self._saving.discard(trial)
         state = self._leaving.get(trial)
-        if state in _NEEDS_STATE and not _is_saved(self.view.trials[trial]):
+        if state in _NEEDS_STATE and not self.view.trials[trial].is_saved:
             state = None  # its last epoch is trained again
         if state is None:
             self._write("trial_interrupted", trial=trial, error=None, fault=False)
@@ -248,8 +258,8 @@ class Conductor:
         if row["diverged"]:
             return TrialState.DIVERGED, None
         judgement = self._planner.judge(trial, row)
-        state = TrialState.FINISHED if row["finished"] else _VERDICTS.get(judgement.verdict)
-        return state, judgement.rung
+        state = TrialState.STOPPED if trial.number in self._unwanted else _VERDICTS.get(judgement.verdict)
+        return TrialState.FINISHED if row["finished"] else state, judgement.rung
 
     def _end(self, trial: int, state: TrialState, error: str | None = None, more: Mapping[str, Any] = {}) -> None:
         self._write("trial_ended", trial=trial, state=state.value, error=error, **more)
@@ -284,10 +294,6 @@ class Conductor:
             if saved is not None:
                 self._write("checkpoint_deleted", trial=trial, epoch=epoch)
                 self._delete(saved.path)
-
-
-def _is_saved(trial: TrialView) -> bool:
-    return trial.last is not None and trial.saved_epoch >= trial.last["epoch"]
 
 
 def _seconds(start: str, end: str) -> float:

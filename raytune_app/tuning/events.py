@@ -10,6 +10,8 @@
     trial_paused        {trial, epoch}
     trial_interrupted   {trial, error, fault}          it may go on from its last checkpoint
     trial_ended         {trial, state, error}
+    output              {trial, epoch, text}           what the trial's own code printed during the epoch
+    command             {order, trial, by}             what somebody asked of the study
     study_ended         {state, reason}
 
 Every line also carries `event` and `time` (ISO 8601, UTC). Numbers that are not finite are written as null. A last line
@@ -41,15 +43,21 @@ class EventLog:
     """
 
     def __init__(self, storage: Storage, paths: StudyPaths, observers: Iterable[Observer] = ()) -> None:
-        self._storage = storage
-        self._path = paths.events
+        self._write = storage.appender(paths.events)
         self._observers = list(observers)
         self.view = StudyView()
+        self._closed: Exception | None = None
+
+    def close(self, why: Exception) -> None:
+        """Take nothing more: from now on `append` raises `why`."""
+        self._closed = why
 
     def append(self, event: str, **fields: Any) -> Event:
-        """Write one event and return it as it was written. Raises StorageError (a full disk, say)."""
+        """Write one event and return it as it was written. Raises StorageError (a full disk), or why the log is closed."""
+        if self._closed is not None:
+            raise self._closed
         line: Event = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **finite(fields)}
-        self._storage.append(self._path, json.dumps(line, allow_nan=False))
+        self._write(json.dumps(line, allow_nan=False))
         self.view.apply(line)
         for observe in list(self._observers):
             try:
@@ -62,8 +70,13 @@ class EventLog:
 
 def read_events(storage: Storage, paths: StudyPaths) -> list[Event]:
     """All whole lines of the log, oldest first. Raises NotFoundError if the study has none."""
-    events = []
-    for line in storage.read_text(paths.events).splitlines():
+    return parse_lines(storage.read(paths.events))
+
+
+def parse_lines(content: bytes) -> list[Event]:
+    """The events in these lines, without what a crash cut short."""
+    events: list[Event] = []
+    for line in content.splitlines():
         try:
             events.append(json.loads(line))
         except ValueError:

@@ -68,15 +68,21 @@ class StudyFolder:
 
 
 def create_study(
-    storage: Storage, experiment: Experiment, data_fingerprint: str, replay: dict[str, Any] | None = None
+    storage: Storage,
+    experiment: Experiment,
+    study: str | None = None,
+    *,
+    job: Mapping[str, Any] | None = None,
+    replay: Mapping[str, Any] | None = None,
 ) -> StudyFolder:
-    """Make the folder of a new study: name, time and chance make an id that is never used twice.
+    """Make the folder of a new study that nobody works on yet.
 
     Args:
+        study: its id, from `new_id`.
+        job: of a cluster, where it was submitted to one.
         replay: the study and the plan that this one trains again.
     """
-    now = datetime.now(UTC)
-    study = f"{experiment.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    study = study or new_id(experiment.name)
     folder = StudyFolder(storage, StudyPaths(study))
     storage.write(folder.paths.spec, experiment.to_yaml())
     storage.write_json(
@@ -84,21 +90,37 @@ def create_study(
         {
             "study": study,
             "name": experiment.name,
-            "state": StudyState.RUNNING.value,
+            "state": StudyState.QUEUED.value,
             "reason": None,
             "seed": experiment.seed,
-            "created": now.isoformat(timespec="seconds"),
+            "created": _now(),
+            "began": None,
             "ended": None,
             "versions": _versions(),
-            "data_fingerprint": data_fingerprint,
+            "data_fingerprint": None,
             "code_fingerprint": code_fingerprint(),
             "speed": None,
-            "job": None,
-            "driver": this_process(),
-            "replay": replay,
+            "job": dict(job) if job else None,
+            "driver": None,
+            "replay": dict(replay) if replay else None,
         },
     )
     return folder
+
+
+def new_id(name: str) -> str:
+    """An id for a study of the experiment `name`: name, time and chance, so never used twice."""
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def take_up(folder: StudyFolder, data_fingerprint: str) -> None:
+    """From now on this process works on the study."""
+    begins = {"state": StudyState.RUNNING.value, "reason": None, "began": _now(), "ended": None}
+    folder.update(**begins, driver=this_process(), data_fingerprint=data_fingerprint)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def open_study(storage: Storage, study: str) -> StudyFolder:

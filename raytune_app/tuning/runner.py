@@ -14,6 +14,8 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray._private.state import available_resources_per_node
+from ray.tune.experiment import Trial
 
 from raytune_app.data.arrays import Training
 from raytune_app.process import environment, signals_kept
@@ -21,6 +23,7 @@ from raytune_app.spec import parse, resolve
 from raytune_app.spec.grammar import Experiment
 from raytune_app.training.speed import Precision, Speed
 from raytune_app.training.timing import choose_speed, peak_gpu_mb
+from raytune_app.tuning.beacon import Beacon
 from raytune_app.tuning.callback import ConductedCallback
 from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.folder import StudyFolder
@@ -30,6 +33,7 @@ from raytune_app.tuning.searcher import ConductedSearcher
 from raytune_app.tuning.space import is_of_shape, trial_count
 from raytune_app.tuning.stint import Stint
 from raytune_app.tuning.trainable import TrialInput, TrialTrainable, make_importable
+from raytune_app.tuning.waiting import Node
 
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the event log is ours; CSV and JSON loggers slow the driver
@@ -48,6 +52,7 @@ def run_trials(
     conductor: Conductor,
     resources: TrialResources,
     trainable: type[TrialTrainable] = TrialTrainable,
+    beacon: Beacon | None = None,
 ) -> None:
     """Train until every trial has ended, the budget is spent, or Ctrl-C; all that happened is in the event log.
 
@@ -56,9 +61,15 @@ def run_trials(
 
     Args:
         trainable: what one trial does.
+        beacon: hears what people ask meanwhile, and tells them who waits.
     """
     name = _free_name(folder)
-    callback = ConductedCallback(conductor, folder.storage.full(folder.paths / name), name)
+
+    def attend(trials: list[Any]) -> None:
+        if beacon is not None:
+            beacon.attend(lambda: (_pending(trials, resources), _nodes()))
+
+    callback = ConductedCallback(conductor, folder.storage.full(folder.paths / name), name, attend)
     # Tune installs handlers for these signals and leaves them; what comes after the trials needs its own again.
     with environment(_TUNE_ENVIRONMENT), _quiet("ray.tune"), signals_kept(signal.SIGINT, signal.SIGUSR1):
         tune.Tuner(
@@ -87,7 +98,11 @@ def run_trials(
 
 def _with_input(trainable: type[TrialTrainable], shared: TrialInput, resources: TrialResources) -> Any:
     fed = tune.with_parameters(trainable, shared=shared)
-    return tune.with_resources(fed, lambda stint: _bundles(resources, stint["gpus"]))
+    bound = tune.with_resources(fed, lambda stint: _bundles(resources, stint["gpus"]))
+    bound.__name__ = bound.__qualname__ = (
+        trainable.__name__
+    )  # what the dashboard calls the actors' class, not Tune's own
+    return bound
 
 
 def _bundles(resources: TrialResources, gpus: float | None) -> tune.PlacementGroupFactory:
@@ -95,6 +110,31 @@ def _bundles(resources: TrialResources, gpus: float | None) -> tune.PlacementGro
         return tune.PlacementGroupFactory([{"memory": 1.0}])
     labels = {"bundle_label_selector": [dict(resources.labels)]} if resources.labels else {}
     return tune.PlacementGroupFactory([resources.bundle(gpus)], **labels)
+
+
+def _pending(trials: list[Any], resources: TrialResources) -> list[tuple[int | None, dict[str, float]]]:
+    """The trials that Ray has no room for yet, and what each asks for."""
+    return [
+        (trial.config["trial"], {name: amount * resources.workers for name, amount in bundle.items()})
+        for trial in trials
+        if trial.status == Trial.PENDING
+        for bundle in [resources.bundle(trial.config["gpus"])]
+    ]
+
+
+def _nodes() -> list[Node]:
+    free = available_resources_per_node()
+    return [
+        Node(node["NodeManagerHostname"], node["NodeManagerAddress"], *map(_counted, (node["Resources"], left)))
+        for node in ray.nodes()
+        if node["Alive"]
+        for left in [free.get(node["NodeID"], {})]
+    ]
+
+
+def _counted(resources: dict[str, float]) -> dict[str, float]:
+    """Without the resources that Ray itself names after each node and accelerator."""
+    return {name: float(amount) for name, amount in resources.items() if ":" not in name}
 
 
 def _trial_name(trial: Any) -> str:

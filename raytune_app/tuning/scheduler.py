@@ -13,6 +13,9 @@ from raytune_app.tuning.conductor import Conductor
 ROW = "row/"
 """Before each field of our report: Ray flattens what a trial returns, and puts its own beside it."""
 
+OUTPUT = "output"
+"""Beside the report: what the trial's own code printed meanwhile."""
+
 
 class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
     """Starts stints in order and ends those that the Conductor ends."""
@@ -24,8 +27,11 @@ class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         saves = bool(result["should_checkpoint"])
         row = {key.removeprefix(ROW): value for key, value in result.items() if key.startswith(ROW)}
+        number = trial.config["trial"]
         try:
-            goes_on = self._conductor.reported(trial.config["trial"], row, saves=saves)
+            if result[OUTPUT]:
+                self._conductor.printed(number, int(row["epoch"]), result[OUTPUT])
+            goes_on = self._conductor.reported(number, row, saves=saves)
         except Exception as error:  # noqa: BLE001  # a full disk, say: `run_trials` raises it again, Ray would bury it
             self._conductor.fail(error)
             goes_on = False

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from raytune_app.cluster.shared import check_shared
 from raytune_app.data.arrays import Training
 from raytune_app.data.catalog import load_training
 from raytune_app.data.folds import make_folds
@@ -22,21 +22,20 @@ from raytune_app.training.examples import encode_once, fingerprint_of
 from raytune_app.training.run import build_classifier, check_batch
 from raytune_app.training.speed import Speed
 from raytune_app.training.user_code import check_user_training
+from raytune_app.tuning.beacon import Beacon
 from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.confirm import final
 from raytune_app.tuning.edit import Changes, check_edit
+from raytune_app.tuning.ending import Outcome, conclude, no_winner, paused_by_failures
 from raytune_app.tuning.events import EventLog, Observer, read_events
-from raytune_app.tuning.folder import StudyFolder, create_study, is_worked_on, open_study, this_process
-from raytune_app.tuning.record import write_winner
+from raytune_app.tuning.folder import StudyFolder, create_study, open_study, take_up
+from raytune_app.tuning.liveness import is_lost, read_status
 from raytune_app.tuning.resources import TrialResources, allot, gpu_share
 from raytune_app.tuning.runner import hosts, measure_speed, run_trials
 from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.space import is_of_shape, suggest, trial_count
-from raytune_app.tuning.tables import write_trials
 from raytune_app.tuning.trainable import TrialInput, make_importable
-from raytune_app.tuning.view import Event, StudyState, StudyView, TrialState
+from raytune_app.tuning.view import Event, StudyState
 from raytune_app.tuning.warm_start import keep_learnt, kept_learnt, learnt_from
-from raytune_app.tuning.winner import Winner
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,6 @@ class Prepared:
     learnt: Learnt = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a study ended; `winner` is None if nothing could be chosen."""
-
-    folder: StudyFolder
-    state: StudyState
-    reason: str | None
-    view: StudyView
-    winner: Winner | None
-
-
 def prepare(
     experiment: Experiment, storage: Storage, code_paths: Sequence[str] = (), replay: Mapping[str, Any] | None = None
 ) -> Prepared:
@@ -84,45 +72,55 @@ def prepare(
     Raises:
         DataError: the data cannot be read or does not fit the experiment.
         ResourceError: the cluster can never run one trial.
-        InputError: the network or the user's own training cannot be used.
+        InputError: the network or the user's own training cannot be used, or not all machines see the storage.
         StorageError: the study folder cannot be written.
     """
     experiment = _with_absolute_path(experiment)
+    check_shared(storage, experiment.resources.labels)
     data, resources = _check(experiment, code_paths)
     study = experiment.search.warm_start
     learnt = learnt_from(open_study(storage, study), experiment) if study else []
-    folder = create_study(storage, experiment, fingerprint_of(experiment, data), dict(replay) if replay else None)
+    folder = create_study(storage, experiment, replay=replay)
     keep_learnt(folder, learnt)
+    take_up(folder, fingerprint_of(experiment, data))
     return Prepared(experiment, data, resources, folder, tuple(code_paths), learnt=learnt)
 
 
 def reopen(folder: StudyFolder, code_paths: Sequence[str] = (), edits: Mapping[str, Any] | None = None) -> Prepared:
-    """A study that goes on where it was, whatever ended it.
+    """A study that goes on where it was, whatever ended it, or that was submitted and has not begun.
 
     Args:
         edits: settings to change, by dotted path; see `edit.SAFE` for what may.
 
     Raises:
-        InputError: an edit is refused by name, or a process on this machine works on the study.
+        InputError: an edit is refused by name, or another process works on the study.
         DataError: the data are not what they were.
         All that `prepare` raises.
     """
     record = folder.record()
-    if is_worked_on(record):
-        remedy = f"wait for it, or end it: kill -INT {record['driver']['pid']}"
-        raise InputError(f"study {folder.study} is being worked on by process {record['driver']['pid']}", remedy)
+    _refuse_a_second_driver(folder, record)
     before = folder.experiment()
     experiment = parse(merge(before.to_dict(), edits or {}))
     changes = check_edit(before, experiment)
+    check_shared(folder.storage, experiment.resources.labels)
     data, resources = _check(experiment, code_paths)
-    if fingerprint_of(experiment, data) != record["data_fingerprint"]:
+    found = fingerprint_of(experiment, data)
+    if record["data_fingerprint"] not in (None, found):
         remedy = "put the data back as they were, or start another study"
         raise DataError(f"the data of study {folder.study} have changed since it began", remedy)
     learnt = kept_learnt(folder, experiment)
     past = tuple(read_events(folder.storage, folder.paths)) if folder.storage.exists(folder.paths.events) else ()
     folder.storage.write(folder.paths.spec, experiment.to_yaml())
-    folder.update(state=StudyState.RUNNING.value, reason=None, ended=None, driver=this_process())
+    take_up(folder, found)
     return Prepared(experiment, data, resources, folder, tuple(code_paths), past, changes, learnt)
+
+
+def _refuse_a_second_driver(folder: StudyFolder, record: Mapping[str, Any]) -> None:
+    if record["state"] != StudyState.RUNNING or is_lost(record, read_status(folder)):
+        return
+    driver = record["driver"]
+    said = f"study {folder.study} is being worked on by process {driver['pid']} of {driver['host']}"
+    raise InputError(said, f"wait for it, or end it: raytune stop {folder.study}")
 
 
 def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
@@ -137,15 +135,16 @@ def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
         if not conductor.over:
             _run(prepared, conductor)
     except KeyboardInterrupt:
-        outcome = _conclude(prepared, conductor)  # before Tune took Ctrl-C over: an interruption like any other
+        outcome = conclude(folder, prepared.experiment, conductor)  # before Tune took Ctrl-C over
     except BaseException as error:
         with suppress(RaytuneError):  # a full disk, say, may refuse this too; the first error is the one to show
-            _conclude(prepared, conductor, failure=f"{type(error).__name__}: {error}")
+            conclude(folder, prepared.experiment, conductor, failure=f"{type(error).__name__}: {error}")
         raise
     else:
-        outcome = _conclude(prepared, conductor)
-    if outcome.winner is None and outcome.state is not StudyState.STOPPED:
-        raise StudyError(f"study {folder.study} has no winner: {_why(outcome.view)}", f"look into {folder.location}")
+        outcome = conclude(folder, prepared.experiment, conductor)
+    if outcome.winner is None and not conductor.was_asked and outcome.state is not StudyState.STOPPED:
+        said = f"study {folder.study} has no winner: {no_winner(outcome.view)}"
+        raise StudyError(said, f"look into {folder.location}")
     return outcome
 
 
@@ -191,18 +190,13 @@ def _conductor(prepared: Prepared, log: EventLog) -> Conductor:
     size = {"trials": trial_count(experiment), "epochs": experiment.train.epochs}
     if prepared.past:
         conductor.recall(prepared.past)
-        if _paused_by_failures(prepared.past):
+        if paused_by_failures(prepared.past):
             conductor.readmit()
         changes = {path: list(change) for path, change in (prepared.changes or {}).items()}
         log.append("study_resumed", **size, changes=changes)
     else:
         log.append("study_started", study=folder.study, **size)
     return conductor
-
-
-def _paused_by_failures(past: Sequence[Event]) -> bool:
-    ends = [event["state"] for event in past if event["event"] == "study_ended"]
-    return ends[-1:] == [StudyState.PAUSED]
 
 
 def _run(prepared: Prepared, conductor: Conductor) -> None:
@@ -226,7 +220,8 @@ def _run(prepared: Prepared, conductor: Conductor) -> None:
         resources = _packed(experiment, resources, choice.get("gpu"))
         shared = replace(shared, speed=Speed.from_dict(choice["speed"]), gpus=resources.gpus)
         conductor.assign(resources.gpus)
-    run_trials(shared, folder, conductor, resources)
+    with Beacon(folder, conductor, resources.slots) as beacon:
+        run_trials(shared, folder, conductor, resources, beacon=beacon)
 
 
 def _packed(experiment: Experiment, resources: TrialResources, gpu: Mapping[str, float] | None) -> TrialResources:
@@ -236,32 +231,6 @@ def _packed(experiment: Experiment, resources: TrialResources, gpu: Mapping[str,
     share = gpu_share(gpu["peak_mb"], gpu["total_mb"])
     asked = experiment.resources.model_copy(update={"gpus": share})
     return allot(asked, _nodes(experiment), trial_count(experiment))
-
-
-def _conclude(prepared: Prepared, conductor: Conductor, failure: str | None = None) -> Outcome:
-    """Choose the winner of what there is and write the study down as ended."""
-    folder, experiment, view = prepared.folder, prepared.experiment, conductor.view
-    for trial in list(view.trials.values()):
-        if trial.state is TrialState.RUNNING:
-            conductor.ended(trial.number)
-    winner = final(view, experiment)
-    state, reason = _end_state(conductor, winner, failure)
-    if state is StudyState.FINISHED:
-        conductor.settle()
-    if winner:
-        write_winner(folder, experiment, view, winner)
-    write_trials(folder, view, experiment.objective)
-    conductor.log.append("study_ended", state=state.value, reason=reason)
-    folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
-    return Outcome(folder, state, reason, view, winner)
-
-
-def _end_state(conductor: Conductor, winner: Winner | None, failure: str | None) -> tuple[StudyState, str | None]:
-    if failure or conductor.stop_reason:
-        return (StudyState.FAILED if failure else StudyState.PAUSED), failure or conductor.stop_reason
-    if not conductor.over:
-        return StudyState.STOPPED, "interrupted"
-    return (StudyState.FINISHED if winner else StudyState.FAILED), conductor.reason
 
 
 def _extremes(experiment: Experiment) -> Iterator[Experiment]:
@@ -282,10 +251,3 @@ def _with_absolute_path(experiment: Experiment) -> Experiment:
         name: str(Path(path).expanduser().absolute()) for name, path in named.items() if path and "://" not in path
     }
     return parse(merge(experiment.to_dict(), absolute)) if absolute else experiment
-
-
-def _why(view: StudyView) -> str:
-    errors = [trial.error for trial in view.trials.values() if trial.error]
-    if errors:
-        return f"{len(errors)} of {len(view.trials)} trials failed, the first with: {errors[0]}"
-    return "every trial diverged; lower the learning rates"

@@ -15,7 +15,10 @@ from raytune_app.tuning.view import StudyView, TrialView
 
 
 def write_trials(folder: StudyFolder, view: StudyView, objective: ObjectiveSpec) -> None:
-    """Write the table; columns: trial, state, epochs, best_epoch, the metric, parameters, error, then `config.*`."""
+    """Write the table, a row a trial.
+
+    Columns: trial, state, epochs, best_epoch, the metric, parameters, trained_s, gpu_mb, error, then `config.*`.
+    """
     mixed = _mixed(view)
     rows = [_row(trial, objective, mixed) for trial in view.trials.values()]
     buffer = io.BytesIO()
@@ -41,6 +44,8 @@ def _row(trial: TrialView, objective: ObjectiveSpec, mixed: set[str]) -> dict[st
         "best_epoch": best["epoch"] if best else None,
         str(objective.metric): best[objective.metric] if best else None,
         "parameters": trial.parameters,
+        "trained_s": trial.seconds,
+        "gpu_mb": max((row.get("peak_gpu_mb") or 0.0 for row in trial.epochs), default=0.0) or None,
         "error": trial.error,
         **{f"config.{path}": value for path, value in trial.config.items() if path not in mixed},
         **{f"config.{path}": json.dumps(value) for path, value in trial.config.items() if path in mixed},

@@ -6,6 +6,8 @@ is not among it.
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ray import tune
 
+from raytune_app.cluster.shared import check_seen
 from raytune_app.data.arrays import Training
 from raytune_app.spec import Experiment, parse, resolve
 from raytune_app.storage import Storage
@@ -24,6 +27,7 @@ from raytune_app.training.learner import Learner, build_learner
 from raytune_app.training.speed import Speed
 from raytune_app.training.state import State
 from raytune_app.tuning.checkpoint import read_state, write_state
+from raytune_app.tuning.printed import Printed
 from raytune_app.tuning.stint import Stint
 
 if TYPE_CHECKING:
@@ -56,28 +60,47 @@ def make_importable(paths: Sequence[str]) -> None:
     sys.path.extend(path for path in paths if path not in sys.path)
 
 
+def name_process(title: str) -> None:
+    """Show what a worker process does right now in `ps`, `nvidia-smi` and the process table of Ray's dashboard.
+
+    Ray names the process after the method again as soon as that returns.
+    """
+    from ray import _raylet
+
+    _raylet.setproctitle(f"ray::{title}")  # Ray's own: two libraries must not both move the process's arguments
+
+
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     """Trains the stint that its configuration is."""
 
     _learner: Learner
 
     def setup(self, config: dict[str, Any], shared: TrialInput) -> None:
+        check_seen(shared.storage_uri, shared.folder)  # before `Storage` makes an empty folder here
         make_importable(shared.code_paths)
         torch.set_num_threads(shared.cpus)
         self._shared = shared
         self._experiment = parse(shared.experiment)
         self._studies = Storage(shared.storage_uri)
+        self._study = shared.folder.rpartition("/")[2]
         self._files = Path(tempfile.mkdtemp(prefix="raytune-trial-")) / "files"
         self._workers: Workers | None = None
-        self._begin(Stint(**config))
+        self._take(Stint(**config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(Stint(**new_config))
+        self._take(Stint(**new_config))
         return True
 
+    def __repr__(self) -> str:
+        """In Ray's dashboard and state API; Ray asks once, as the process starts, and it then serves many trials."""
+        return f"{self._study}/slot-{os.getpid()}"
+
     def step(self) -> dict[str, Any]:
-        row = self._learner.train_epoch()
-        return {"row": row, "should_checkpoint": not row["diverged"]}
+        name_process(f"{self._study}/{self._stint}")
+        with Printed() as printed:
+            row = self._learner.train_epoch()
+        where = {"host": platform.node(), "pid": os.getpid()}
+        return {"row": {**row, **where}, "should_checkpoint": not row["diverged"], "output": printed.text}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         write_state(self._learner.state(), Path(checkpoint_dir))
@@ -89,6 +112,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         if self._workers is not None:
             self._workers.stop()
         shutil.rmtree(self._files.parent, ignore_errors=True)
+
+    def _take(self, stint: Stint) -> None:
+        self._stint = stint.name
+        self._begin(stint)
 
     def _begin(self, stint: Stint) -> None:
         experiment = resolve(self._experiment, stint.values)

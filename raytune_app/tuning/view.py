@@ -27,12 +27,13 @@ class TrialState(StrEnum):
 
 
 class StudyState(StrEnum):
-    """How a study is; all but running ones can be resumed.
+    """How a study is; all but queued and running ones can be resumed.
 
-    `finished`: all trials or the budget; `stopped`: interrupted; `paused`: too many trials failed; `failed`: an error,
-    or no winner.
+    `queued`: submitted, waits for its turn; `finished`: all trials or the budget; `stopped`: interrupted, or someone
+    asked; `paused`: someone asked, or too many trials failed; `failed`: an error, or no winner.
     """
 
+    QUEUED = "queued"
     RUNNING = "running"
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -95,6 +96,8 @@ class TrialView:
     stints: list[StintView] = field(default_factory=list)
     faults: int = 0
     """How often its process died by its own doing."""
+    seconds: float = 0.0
+    """What its epochs took, those too that were lost and trained again."""
 
     @property
     def last(self) -> Event | None:
@@ -110,13 +113,22 @@ class TrialView:
         """The newest epoch with a checkpoint; 0 if there is none."""
         return max(self.checkpoints, default=0)
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether its last epoch has a checkpoint."""
+        return self.last is not None and self.saved_epoch >= self.last["epoch"]
+
     def stint_of(self, epoch: int) -> int:
         """The index of the stint in which `epoch` was trained, as far as it still counts."""
         return max(index for index, stint in enumerate(self.stints) if stint.epoch < epoch)
 
-    def best(self, metric: str, sign: int) -> Event | None:
-        """The epoch with the best `metric` (sign +1: largest), the earliest of equals; None if none is finite."""
-        rows = [row for row in self.epochs if row.get(metric) is not None]
+    def best(self, metric: str, sign: int, *others: str) -> Event | None:
+        """The epoch with the best `metric` (sign +1: largest), the earliest of equals; None if none is finite.
+
+        Args:
+            others: metrics that have to be finite too.
+        """
+        rows = [row for row in self.epochs if all(row.get(name) is not None for name in (metric, *others))]
         return max(rows, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
 
 
@@ -182,8 +194,10 @@ class StudyView:
 
     def _on_epoch(self, event: Event) -> None:
         trial = self.trials[event["trial"]]
-        trial.epochs = [row for row in trial.epochs if row["epoch"] < event["epoch"]]
+        if trial.epochs and trial.epochs[-1]["epoch"] >= event["epoch"]:
+            trial.epochs = [row for row in trial.epochs if row["epoch"] < event["epoch"]]
         trial.epochs.append(event)
+        trial.seconds += event.get("epoch_s") or 0.0
 
     def _on_checkpoint(self, event: Event) -> None:
         saved = CheckpointView(event["path"], event.get("mb", 0.0))

@@ -140,7 +140,7 @@ def _run(
 
 def _train(storage: Storage, resources: TrialResources, content: dict[str, Any]) -> list[dict[str, Any]]:
     experiment = parse(content)
-    study = create_study(storage, experiment, "none")
+    study = create_study(storage, experiment)
     empty = Arrays(np.zeros((0, 1, 28, 28), np.uint8), np.zeros(0, np.int64))
     data = Training(empty, empty, ("0",), (0.0,), (1.0,), "none")
     shared = TrialInput(content, data, Speed(), storage.uri, study.paths.folder, 1, resources.gpus)

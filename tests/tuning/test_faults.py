@@ -2,8 +2,7 @@
 
 import pytest
 
-from raytune_app.tuning.callback import fault_of, traceback_of
-from raytune_app.tuning.conductor import Fault
+from raytune_app.tuning.fault import Fault, fault_of, traceback_of
 
 CODE = """Failure # 1 (occurred at 2026-11-21_08-33-02)
 \x1b[36mray::ResourceTrainable.train()\x1b[39m (pid=21382, ip=192.0.2.2)

@@ -27,7 +27,7 @@ def _experiment(**changes: Any) -> Experiment:
 
 def _study(folder: Path) -> StudyFolder:
     storage = Storage(str(folder))
-    study = create_study(storage, _experiment(), "none")
+    study = create_study(storage, _experiment())
     log = EventLog(storage, study.paths)
     for number, lr in enumerate((1e-2, 5e-2, 2e-1)):
         log.append("trial_started", trial=number, config={"train.lr": lr, "train.l1": 0.0}, role="search", of=None)
@@ -57,7 +57,7 @@ def test_a_study_with_another_objective_is_refused(tmp_path: Path) -> None:
 def test_what_was_learnt_outlives_the_other_study(tmp_path: Path) -> None:
     other = _study(tmp_path)
     experiment = _experiment(search={"name": "tpe", "warm_start": other.study})
-    own = create_study(other.storage, experiment, "none")
+    own = create_study(other.storage, experiment)
     learnt = learnt_from(other, experiment)
     keep_learnt(own, learnt)
     other.storage.delete(other.paths.folder)
@@ -67,7 +67,7 @@ def test_what_was_learnt_outlives_the_other_study(tmp_path: Path) -> None:
 def test_a_study_killed_before_it_kept_anything_learns_again(tmp_path: Path) -> None:
     other = _study(tmp_path)
     experiment = _experiment(search={"name": "tpe", "warm_start": other.study})
-    own = create_study(other.storage, experiment, "none")
+    own = create_study(other.storage, experiment)
     assert kept_learnt(own, experiment) == learnt_from(other, experiment)
 
 

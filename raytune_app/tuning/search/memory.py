@@ -18,10 +18,10 @@ _NO_TIME = dt.datetime.fromtimestamp(0, tz=dt.UTC)
 """Optuna wants times and reads none of them."""
 
 
-class _Shared(FrozenTrial):
+class SharedTrial(FrozenTrial):
     """A study copies every trial it is given. These never change, so a shallow copy will do: seven times as fast."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedTrial:
         return copy.copy(self)
 
 
@@ -80,7 +80,7 @@ class Memory:
     def _frozen(self, record: Record) -> FrozenTrial:
         if record.frozen is None:
             state, values, curve = self._word(record.told)
-            record.frozen = _Shared(
+            record.frozen = SharedTrial(
                 number=-1,
                 trial_id=-1,
                 state=state,

@@ -1,0 +1,144 @@
+"""Sends a study to a cluster as a Ray job, with the code it needs, and finds the jobs of studies again."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raytune_app.errors import InputError, RaytuneError
+from raytune_app.jobs.bundle import Bundle, make_bundle
+from raytune_app.jobs.order import ENTRYPOINT, VARIABLE, JobOrder
+from raytune_app.spec import Experiment
+from raytune_app.tuning.folder import new_id
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+STOP_WAIT_S = 60
+"""How long `ray job stop` waits for a driver to end in good order."""
+AGENT_S = 30.0
+"""A head that has just started takes no jobs yet."""
+_NOT_YET = "No available agent"
+_LOCAL_DATA = ("path", "validation_path", "test_path")
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A study that is on its way: its id, its job's, and what was sent."""
+
+    study: str
+    job: str
+    bundle: Bundle
+
+
+def submit(
+    client: JobSubmissionClient,
+    storage: str,
+    *,
+    experiment: Experiment | None = None,
+    study: str | None = None,
+    edits: Sequence[str] = (),
+    folders: Sequence[Path] = (),
+    priority: int = 0,
+    retries: int = 2,
+    replay: Mapping[str, Any] | None = None,
+) -> Submitted:
+    """Send a new study, or one that goes on, to the cluster.
+
+    Args:
+        storage: URI of where its folder is or will be, as the cluster's nodes see it.
+        experiment: of a new study; None to go on with `study`.
+        edits: for one that goes on, settings to change, as `a.b=c`.
+        folders: of the user's own modules; everything in them is sent.
+        priority: higher ones leave the queue first.
+        retries: how often a driver that died is started again.
+
+    Raises:
+        InputError: a folder cannot be sent, or the experiment names files of this machine by relative paths.
+        RaytuneError: the cluster does not take the job.
+    """
+    if experiment is not None:
+        _refuse_relative_paths(experiment)
+    study = study or new_id(experiment.name if experiment else "study")
+    order = JobOrder(
+        study=study,
+        job=study if experiment is not None else f"{study}-{secrets.token_hex(2)}",
+        storage=storage,
+        spec=experiment.to_dict() if experiment else None,
+        edits=tuple(edits),
+        user=user_name(),
+        priority=priority,
+        submitted=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        retries=retries,
+        replay=dict(replay) if replay else None,
+    )
+    with tempfile.TemporaryDirectory(prefix="raytune-bundle-") as folder:
+        bundle = make_bundle(Path(folder) / "bundle", folders)
+        send_job(client, bundle.folder, order.job, {VARIABLE: order.to_text()}, order.metadata())
+    return Submitted(study, order.job, bundle)
+
+
+def send_job(
+    client: JobSubmissionClient,
+    folder: Path,
+    job: str,
+    variables: Mapping[str, str],
+    metadata: Mapping[str, str],
+    module: str | None = None,
+) -> None:
+    """Send the folder and start the job in it. Raises RaytuneError if the cluster does not take it.
+
+    Args:
+        module: of this package, for `start.py` to run instead of the guardian.
+    """
+    environment = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S), **variables}
+    deadline_s = time.monotonic() + AGENT_S
+    while True:
+        try:
+            client.submit_job(
+                entrypoint=f"{ENTRYPOINT} {module}" if module else ENTRYPOINT,
+                submission_id=job,
+                runtime_env={"working_dir": str(folder), "env_vars": environment},
+                metadata=dict(metadata),
+            )
+        except (RuntimeError, ConnectionError) as error:
+            if _NOT_YET not in str(error) or time.monotonic() > deadline_s:
+                said = f"the cluster does not take the job: {str(error).strip().splitlines()[0]}"
+                raise RaytuneError(
+                    said, "look into the dashboard, and `raytune cluster check --address ...`"
+                ) from error
+            time.sleep(0.5)
+        else:
+            return
+
+
+def study_jobs(client: JobSubmissionClient) -> list[Any]:
+    """Ray's details of every job that is a study's, the newest first."""
+    jobs = [job for job in client.list_jobs() if (job.metadata or {}).get("raytune") == "study"]
+    return sorted(jobs, key=lambda job: job.metadata["submitted"], reverse=True)
+
+
+def user_name() -> str:
+    """Who this is, for the queue and the list; nobody checks it: the cluster has one token for all."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _refuse_relative_paths(experiment: Experiment) -> None:
+    named = {f"data.{name}": getattr(experiment.data, name, None) for name in _LOCAL_DATA}
+    named["model.vectors"] = getattr(experiment.model, "vectors", None)
+    relative = [
+        f"{name}: {path}" for name, path in named.items() if path and "://" not in path and not path.startswith("/")
+    ]
+    if relative:
+        remedy = "give the path on storage that the cluster's nodes share, or a URI"
+        raise InputError(f"relative to this folder, which does not travel: {'; '.join(relative)}", remedy)
