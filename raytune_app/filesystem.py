@@ -54,8 +54,13 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def is_object_store(fs: pafs.FileSystem) -> bool:
-    """True where a put is atomic by itself, and a folder is there as soon as a file is in it."""
+    """True where a put is atomic by itself, and nothing can be appended or renamed as a whole."""
     return fs.type_name in _OBJECT_STORES
+
+
+def must_make_folders(fs: pafs.FileSystem) -> bool:
+    """False where a folder is listed as soon as a file is in it; pyarrow lists those of `gs://` by markers only."""
+    return str(fs.type_name) != "s3"
 
 
 def local_root(uri: str) -> str | None:

@@ -20,7 +20,7 @@ import pyarrow.fs as pafs
 from raytune_app import appended
 from raytune_app.appended import Place
 from raytune_app.errors import InputError, NotFoundError, StorageError
-from raytune_app.filesystem import is_object_store, open_filesystem, put, told, write_local
+from raytune_app.filesystem import is_object_store, must_make_folders, open_filesystem, put, told, write_local
 
 LISTINGS = 100  # of one folder, before one that never stays as it is counts as a fault
 
@@ -102,9 +102,8 @@ class Storage:
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
         try:
             self.fs, self.root = open_filesystem(self.uri)
-            self._has_folders = not is_object_store(self.fs)
-            if self._has_folders:
-                self.fs.create_dir(self.root, recursive=True)
+            self._made: set[str] = set()
+            self._make_folder(self.root)
         except (OSError, ValueError) as error:
             what, remedy = told(error) if isinstance(error, OSError) else (str(error), "")
             given = "give a writable folder or a URI such as s3://bucket/folder with --storage"
@@ -172,7 +171,7 @@ class Storage:
         content = content.encode() if isinstance(content, str) else content
         target = self._below(path)
         with self._errors(path):
-            self._make_folder_of(target)
+            self._make_folder(target.rpartition("/")[0])
             if path.endswith(appended.SUFFIX):
                 appended.remove_later_parts(self.fs, target)
             if self.is_local:
@@ -201,7 +200,7 @@ class Storage:
 
         def append(line: str) -> None:
             with self._errors(path):
-                self._make_folder_of(target)
+                self._make_folder(target.rpartition("/")[0])
                 row.append(line.encode() + b"\n")
 
         return append
@@ -224,10 +223,12 @@ class Storage:
         if self.exists(target):
             raise StorageError(f"{self.location(target)} exists already", "choose another name")
         with self._errors(source):
-            if self._has_folders:
+            self._made.clear()
+            if not is_object_store(self.fs):
                 self.fs.move(self._below(source), self._below(target))
                 return
-            for name in self.files_below(source):  # an object store has no folders that could be renamed
+            for name in self.files_below(source):
+                self._make_folder(self._below(f"{target}/{name}").rpartition("/")[0])
                 self.fs.copy_file(self._below(f"{source}/{name}"), self._below(f"{target}/{name}"))
             self.fs.delete_dir(self._below(source))
 
@@ -236,6 +237,7 @@ class Storage:
         folder = self._below(path)
         if self.exists(path):
             with self._errors(path):
+                self._made.clear()
                 self.fs.delete_dir(folder)
 
     def delete_file(self, path: str) -> None:
@@ -243,9 +245,11 @@ class Storage:
         with suppress(NotFoundError), self._errors(path):
             self.fs.delete_file(self._below(path))
 
-    def _make_folder_of(self, target: str) -> None:
-        if self._has_folders:
-            self.fs.create_dir(target.rpartition("/")[0], recursive=True)
+    def _make_folder(self, folder: str) -> None:
+        if must_make_folders(self.fs) and folder not in self._made:
+            self.fs.create_dir(folder, recursive=True)
+            if not self.is_local:  # a disk is quickly asked, and another process may have removed it
+                self._made.add(folder)
 
     def _below(self, path: str) -> str:
         """`full`, for what may not happen to the root itself."""

@@ -36,7 +36,10 @@ FORBIDDEN = [
     ("raytune_app.tuning", ["raytune_app.cli", "raytune_app.board", "raytune_app.endpoint"]),
     ("raytune_app.rollout", ["torch", "ray", "raytune_app.endpoint", "raytune_app.tuning"]),
     ("raytune_app.board", ["torch", "ray", "raytune_app.cli", "raytune_app.endpoint"]),
+    ("raytune_app.display", ["torch", "ray", "raytune_app.cli", "raytune_app.board", "raytune_app.endpoint"]),
     *[(f"raytune_app.{room}", ["raytune_app.cli"]) for room in ("cluster", "endpoint", "rollout")],
+    ("raytune_app.cluster", ["torch", "raytune_app.jobs", "raytune_app.tuning"]),
+    ("raytune_app.cluster.check", ["ray", "httpx", "raytune_app.storage"]),  # pure: it is fed
 ]
 
 

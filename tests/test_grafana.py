@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import ray
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.parser import text_string_to_metric_families
+from ray._private import ray_constants
 
 from deploy.grafana.dashboard import FILE, SCHEMA, to_json
 from raytune_app.tuning.metrics import MEASURES
@@ -81,6 +83,13 @@ def test_every_metric_of_ray_is_one_that_ray_makes(prefix: str, source: str) -> 
     }
     assert len(named) >= 4
     assert not missing
+
+
+def test_prometheus_looks_where_ray_and_the_endpoint_put_them() -> None:
+    cluster, endpoint = yaml.safe_load(FILE.with_name("prometheus.yaml").read_text(encoding="utf-8"))["scrape_configs"]
+    (file,) = cluster["file_sd_configs"][0]["files"]
+    assert Path(file).name == ray_constants.PROMETHEUS_SERVICE_DISCOVERY_FILE
+    assert endpoint["metrics_path"] == "/metrics"
 
 
 def test_panels_do_not_overlap_and_have_numbers_of_their_own() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from raytune_app.spec.grammar import ObjectiveSpec
 from raytune_app.tuning.account import Account
@@ -70,7 +68,7 @@ class Chronicle:
     def take(self, events: Iterable[Event]) -> None:
         """Fold more events in; kinds from a newer version are passed over."""
         for event in events:
-            self._take(_lean(event))
+            self._take(event)
 
     def since(self, version: int) -> list[TrialView]:
         """The trials that changed after this version, by number."""
@@ -102,14 +100,6 @@ class Chronicle:
 def seconds(time: str) -> float:
     """A time of the log, ISO 8601, in seconds since 1970."""
     return datetime.fromisoformat(time).timestamp()
-
-
-def _lean(event: Event) -> Event:
-    """The event with keys that all events share: a log of 200,000 epochs has 4,000,000 of them."""
-    lean: dict[str, Any] = {sys.intern(key): value for key, value in event.items()}
-    if "host" in lean:
-        lean["host"] = sys.intern(str(lean["host"]))
-    return lean
 
 
 def _keep_output(output: list[tuple[int, str]], epoch: int, text: str) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from raytune_app.board.assets import assets, plotly
-from raytune_app.board.bundle import bundle
+from raytune_app.board.assets import assets, plotly, script
 from raytune_app.board.chronicle import Chronicle
 from raytune_app.board.columns import columns
 from raytune_app.board.facts import Files, head, trial
@@ -57,10 +56,10 @@ def frozen(folder: StudyFolder) -> str:
     told = content["study"]["head"]
     winner = told["winner"]
     test = (winner or {}).get("test") or {}
-    script = _script()
+    own = script().body.decode()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(assets()["frozen.html"].body.decode()).render(
-        policy=_policy(script, plotly().body.decode()),
+        policy=_policy(own, plotly().body.decode()),
         study=told["id"],
         state=told["state"],
         winner=winner,
@@ -68,7 +67,7 @@ def frozen(folder: StudyFolder) -> str:
         style=Markup(assets()["style.css"].body.decode()),  # noqa: S704  # the page's own
         content=_packed(dumped(content)),
         plotly=_packed_plotly(),
-        script=Markup(script),  # noqa: S704  # the page's own
+        script=Markup(own),  # noqa: S704  # the page's own
     )
 
 
@@ -163,22 +162,16 @@ def _figures(experiment: Experiment, view: StudyView) -> Json:
     return made
 
 
-def _policy(script: str, library: str) -> str:
+def _policy(own: str, library: str) -> str:
     """What a browser lets the file do: its own scripts, and nothing from anywhere.
 
     Plotly compiles functions as it draws, and sets styles; it is the only one that does.
     """
-    own = " ".join(_hash(text) for text in (script, library))
+    hashes = " ".join(_hash(text) for text in (own, library))
     return (
-        f"default-src 'none'; script-src {own} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-@functools.cache
-def _script() -> str:
-    modules = {name: asset.body.decode() for name, asset in assets().items() if name.endswith(".js")}
-    return bundle(modules, "main.js")
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from raytune_app.board.optuna_study import optuna_study, quiet
-from raytune_app.board.samples import Sample, Search
+from raytune_app.board.samples import Sample, Search, varies
 from raytune_app.errors import InputError
 from raytune_app.tuning.view import TrialState
 
@@ -37,7 +37,7 @@ class Importance:
     """What PED-ANOVA says.
 
     Attributes:
-        shares: by setting, largest first; they add up to 1.
+        shares: by setting, largest first; they add up to 1. Those that only diverged trials vary are among them.
         epoch: by which the trials were compared; None: each by its best.
         epochs: the fewest and the most that a compared trial trained, of those that did not diverge.
         trials: how many were compared; `lost` of these diverged.
@@ -74,7 +74,8 @@ def importance(search: Search, epoch: int | None = None) -> Importance:
     with quiet():
         evaluator = PedAnovaImportanceEvaluator(target_quantile=top)
         known = get_param_importances(optuna_study(search, every), evaluator=evaluator)
-    shares = sorted(((path, known.get(path, 0.0)) for path in search.settings), key=lambda item: -item[1])
+    paths = [path for path in search.experiment.domains() if varies(every, path)]
+    shares = sorted(((path, known.get(path, 0.0)) for path in paths), key=lambda item: -item[1])
     trained = [max(one.curve) for one in compared]
     left_out = len(search.counted) - len(compared)
     return Importance(dict(shares), epoch, (min(trained), max(trained)), len(every), len(lost), left_out, top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,6 @@ from raytune_app.board.samples import LOST, Sample, Search
 from raytune_app.spec.domains import Domain, Kind
 from raytune_app.spec.grammar import ObjectiveSpec
 from raytune_app.tuning.search.memory import SharedTrial
-from raytune_app.tuning.search.points import exact
 
 _NO_TIME = dt.datetime.fromtimestamp(0, tz=dt.UTC)
 """Optuna wants times; no figure that is made of such a study reads them."""
@@ -38,7 +37,11 @@ class Label(str):
 
 
 def optuna_study(
-    search: Search, samples: Sequence[Sample] | None = None, *, objectives: Sequence[int] | None = None
+    search: Search,
+    samples: Sequence[Sample] | None = None,
+    *,
+    objectives: Sequence[int] | None = None,
+    settings: Container[str] | None = None,
 ) -> optuna.Study:
     """The search's trials as Optuna's, with this study's own numbers.
 
@@ -49,10 +52,12 @@ def optuna_study(
         search: trials that confirm, compare or refit are not among them.
         samples: these trials alone; None: all of the search.
         objectives: indices of those to take; None: the one that is looked at.
+        settings: these parameters alone; None: all that are searched.
     """
     indices = [search.index] if objectives is None else list(objectives)
-    domains = search.experiment.domains()
-    encodings = {path: encoding for path, domain in domains.items() if not (encoding := _Encoding(domain)).single}
+    every = {path: _Encoding(domain) for path, domain in search.experiment.domains().items()}
+    wanted = every.keys() if settings is None else settings
+    encodings = {path: each for path, each in every.items() if path in wanted and not each.single}
     samples = search.samples if samples is None else samples
     with quiet():
         directions = [_direction(search.experiment.objectives[index]) for index in indices]
@@ -104,7 +109,11 @@ class _Encoding:
         self.single = self.distribution.single()
 
     def encode(self, value: Any) -> Any:
-        return self._listed[type(value), value] if self._listed else exact(self._domain, value)
+        """Optuna's for a value that the domain holds; just inside it, and of the type that Optuna wants."""
+        if self._listed:
+            return self._listed[type(value), value]
+        nearest = self._domain.nearest(value)
+        return nearest if isinstance(self.distribution, IntDistribution) else float(nearest)
 
 
 def _listed(domain: Domain) -> dict[tuple[type, Any], Any]:

@@ -33,7 +33,7 @@ def contour(search: Search, title: str, x: str | None = None, y: str | None = No
     x, y = two_settings(search, x, y)
     samples, notes = _best_by_cell(search, x, y)
     with quiet():
-        study = optuna_study(search, samples)
+        study = optuna_study(search, samples, settings=(x, y))
         figure = visualization.plot_contour(study, [x, y], target_name=text(search.metric))
     if x > y:  # Optuna sorts them
         _turn(figure)
@@ -50,7 +50,8 @@ def rank(search: Search, title: str, x: str | None = None, y: str | None = None)
     _with_both(search, x, y)
     samples, notes = search.thinned(_HOVERED)
     with quiet():
-        figure = visualization.plot_rank(optuna_study(search, samples), [x, y], target_name=text(search.metric))
+        study = optuna_study(search, samples, settings=(x, y))
+        figure = visualization.plot_rank(study, [x, y], target_name=text(search.metric))
     for path, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
         if search.settings[path].is_listed:
             update(categoryorder="array", categoryarray=labels(search.settings[path]))
@@ -71,7 +72,8 @@ def slices(search: Search, title: str) -> go.Figure:
     paths = sorted(search.settings)
     with quiet():
         figure = visualization.plot_slice(optuna_study(search, samples), paths, target_name=text(search.metric))
-    figure.update_traces(marker={"colorscale": SCALE, "size": 6, "line": {"width": 0.5, "color": GREY}})
+    figure.update_traces(marker={"colorscale": SCALE, "line": {"width": 0.5, "color": GREY}})
+    figure.update_traces(marker={"size": 6 if len(samples) < POINTS // 4 else 4, "opacity": 0.8})
     figure.update_traces(marker={"colorbar": {"thickness": 12, "outlinewidth": 0}}, selector=0)
     rows = math.ceil(len(paths) / _COLUMNS)
     styled(figure, title, [BEST_EPOCH, "blue trials are early, orange ones late", *notes], max(360, 130 + 230 * rows))
@@ -81,7 +83,9 @@ def slices(search: Search, title: str) -> go.Figure:
 def edf(search: Search, title: str) -> go.Figure:
     """The share of the trials whose value is at most x."""
     with quiet():
-        figure = visualization.plot_edf(optuna_study(search, search.counted), target_name=text(search.metric))
+        figure = visualization.plot_edf(
+            optuna_study(search, search.counted, settings=()), target_name=text(search.metric)
+        )
     figure.update_traces(line={"color": BLUE, "width": 2}, hovertemplate="%{y:.0%} at most %{x}<extra></extra>")
     figure.update_xaxes(title=f"validation {text(search.metric)}")
     figure.update_yaxes(title="share of the trials", tickformat=".0%")
@@ -94,7 +98,8 @@ def pareto(search: Search, title: str) -> go.Figure:
     samples, notes = search.thinned(_HOVERED, lambda sample: sample.number in front)
     names = [text(each.metric) for each in search.experiment.objectives]
     with quiet():
-        figure = visualization.plot_pareto_front(optuna_study(search, samples, objectives=(0, 1)), target_names=names)
+        study = optuna_study(search, samples, objectives=(0, 1), settings=())
+        figure = visualization.plot_pareto_front(study, target_names=names)
     others, best = figure.data
     by_number = {sample.number: sample for sample in samples}
     for trace, colour, size in ((others, GREY, 6), (best, WINNER_COLOUR, 10)):
@@ -110,12 +115,9 @@ def pareto(search: Search, title: str) -> go.Figure:
 
 def hypervolume(search: Search, title: str) -> go.Figure:
     """How much of the box from the worst to the best of both objectives the front covers, trial by trial."""
-    figure = _hypervolumes(search)
+    figure = _covers(search)
     figure.update_traces(
-        y=cover(search),
-        mode="lines",
-        line={"shape": "hv", "color": BLUE},
-        hovertemplate="after trial %{x}: %{y:.3f}<extra></extra>",
+        mode="lines", line={"shape": "hv", "color": BLUE}, hovertemplate="after trial %{x}: %{y:.3f}<extra></extra>"
     )
     figure.update_yaxes(title="share of the box", range=[0, 1.02])
     figure.update_xaxes(title="trial")
@@ -125,22 +127,18 @@ def hypervolume(search: Search, title: str) -> go.Figure:
 
 def cover(search: Search) -> list[float]:
     """After each counted trial: the share, 0 to 1, that the front covers of the box from the worst to the best."""
-    worst, best = _box(search)
-    box = float(np.prod(np.abs(best - worst))) or 1.0
-    return [float(value) / box for value in _hypervolumes(search).data[0].y]
+    return list(map(float, _covers(search).data[0].y))
 
 
-def _hypervolumes(search: Search) -> go.Figure:
-    with quiet():
-        study = optuna_study(search, search.counted, objectives=(0, 1))
-        return visualization.plot_hypervolume_history(study, _box(search)[0].tolist())
-
-
-def _box(search: Search) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The worst and the best value of each objective, as measured."""
+def _covers(search: Search) -> go.Figure:
     signs = np.array([objective.sign for objective in search.experiment.objectives])
     scores = signs * np.array([sample.values for sample in search.counted])
-    return signs * scores.min(axis=0), signs * scores.max(axis=0)
+    worst, best = scores.min(axis=0), scores.max(axis=0)
+    with quiet():
+        study = optuna_study(search, search.counted, objectives=(0, 1), settings=())
+        figure = visualization.plot_hypervolume_history(study, (signs * worst).tolist())
+    box = float(np.prod(best - worst)) or 1.0
+    return figure.update_traces(y=[float(value) / box for value in figure.data[0].y])
 
 
 def two_settings(search: Search, x: str | None, y: str | None) -> tuple[str, str]:
@@ -193,7 +191,7 @@ def _in_a_grid(figure: go.Figure, count: int, rows: int, metric: str) -> go.Figu
 
 def _by_importance(search: Search) -> list[str]:
     try:
-        return list(importance(search).shares)
+        return [path for path in importance(search).shares if path in search.settings]
     except InputError:  # too few trials to tell: as in the file
         return list(search.settings)
 

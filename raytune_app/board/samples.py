@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -72,7 +71,7 @@ class Search:
         domains = experiment.domains()
         samples = [_sample(trial, experiment.objectives, index, domains) for trial in view.of_role(Role.SEARCH)]
         counted = [sample for sample in samples if sample.counts]
-        settings = {path: domain for path, domain in domains.items() if _varies(counted, path)}
+        settings = {path: domain for path, domain in domains.items() if varies(counted, path)}
         return cls(experiment, view, index, samples, counted, settings)
 
     @property
@@ -117,16 +116,17 @@ def thin(items: Sequence[T], limit: int, keep: Callable[[T], bool]) -> tuple[lis
     if len(items) <= limit:
         return list(items), []
     kept = [keep(item) for item in items]
-    step = (len(items) - sum(kept)) / max(1, limit - sum(kept))
+    room, others = max(0, limit - sum(kept)), max(1, len(items) - sum(kept))
     chosen, rest = [], 0
     for item, stays in zip(items, kept, strict=True):
-        if stays or math.floor((rest + 1) / step) > math.floor(rest / step):
+        if stays or (rest + 1) * room // others > rest * room // others:
             chosen.append(item)
         rest += not stays
     return chosen, [f"{len(chosen):,} of {len(items):,} trials drawn"]
 
 
-def _varies(samples: Sequence[Sample], path: str) -> bool:
+def varies(samples: Sequence[Sample], path: str) -> bool:
+    """True if these trials have more than one value of the setting."""
     return len({repr(sample.config[path]) for sample in samples if path in sample.config}) > 1
 
 

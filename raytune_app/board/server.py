@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,11 +14,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.middleware.gzip import GZipMiddleware
 
-from raytune_app.board.assets import PLOTLY, Asset, assets, plotly
+from raytune_app.board.assets import Asset, assets, sent
 from raytune_app.board.entry import FRAME, Application, Entry
 from raytune_app.board.listing import Listing
 from raytune_app.board.watched import Shelf, Watched, dumped
-from raytune_app.errors import NotFoundError, RaytuneError
+from raytune_app.errors import RaytuneError
 from raytune_app.storage import Storage
 
 SIGN_OF_LIFE_S = 15.0
@@ -46,6 +48,14 @@ class Board:
         application.add_exception_handler(RaytuneError, _refused)
         self._entry: Application = Entry(application, token, host)
 
+    def expect(self, study: str) -> None:
+        """Begin to read this study's log, since it will be asked for."""
+        threading.Thread(target=self._read, args=[study], daemon=True).start()
+
+    def _read(self, study: str) -> None:
+        with contextlib.suppress(RaytuneError):  # who asks for it is told
+            self._shelf.study(study).body()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._entry(scope, receive, send)
 
@@ -60,9 +70,7 @@ class Board:
 
         @application.get("/assets/{name}")
         def asset(request: Request, name: str) -> Response:
-            if name != PLOTLY and name not in assets():
-                raise NotFoundError(f"the board has no file {name!r}")
-            return _sent(request, plotly() if name == PLOTLY else assets()[name])
+            return _sent(request, sent(name))
 
     def _add_studies(self, application: FastAPI) -> None:
         shelf = self._shelf

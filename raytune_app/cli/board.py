@@ -50,7 +50,10 @@ def _board(args: argparse.Namespace) -> int:
 
         webbrowser.open(url)
     try:
-        Server(Board(storage, token, args.host)).run([listener])
+        board = Board(storage, token, args.host)
+        if study:
+            board.expect(study)
+        Server(board).run([listener])
     except KeyboardInterrupt:
         say("the board has ended")
     finally:

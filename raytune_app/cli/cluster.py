@@ -19,7 +19,7 @@ WRONG, BAD_INPUT = 1, 2
 LOCK = "requirements.lock"
 GB = 2**30
 ABSENT = "-"
-_COLUMNS = ("node", "address", "Ray", "Python", "raytune", "CPU", "GPU", "free disk", "shm", "clock")
+_COLUMNS = ("node", "address", "Ray", "Python", "raytune", "CPU", "GPU", "GB free", "GB shm", "clock ms")
 
 
 def add(subparsers: Any) -> None:
@@ -88,7 +88,9 @@ def _check(args: argparse.Namespace) -> int:
     facts = _facts(address.rstrip("/"), storage, insecure=args.insecure)
     found = findings(facts)
     wrong = any(finding.severity is Severity.PROBLEM for finding in found)
-    result(args, "", {"address": address, "ok": not wrong, "findings": [asdict(each) for each in found], "facts": facts})
+    result(
+        args, "", {"address": address, "ok": not wrong, "findings": [asdict(each) for each in found], "facts": facts}
+    )
     if not args.json:
         _print(facts, found, address)
     return WRONG if wrong else 0
@@ -124,18 +126,20 @@ def _print(facts: Mapping[str, Any], found: list[Any], address: str) -> None:
         console.print(_table(facts["nodes"], address))
     for finding in found:
         style = "red" if finding.severity == "problem" else "yellow"
-        console.print(Text(f"{finding.severity}: ", style=style) + Text(f"{finding.what}\n  {finding.remedy}", style=""))
+        console.print(
+            Text(f"{finding.severity}: ", style=style) + Text(f"{finding.what}\n  {finding.remedy}", style="")
+        )
     problems = sum(finding.severity == "problem" for finding in found)
-    console.print(Text(f"{problems} problems, {len(found) - problems} notes"))
+    console.print(Text(f"problems: {problems}, notes: {len(found) - problems}"))
 
 
 def _table(nodes: list[Mapping[str, Any]], address: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=address, title_justify="left")
+    drawn = Table(title=address, title_justify="left", box=None, padding=(0, 1, 0, 0))
     for column in _COLUMNS:
-        drawn.add_column(column, justify="left" if column in ("node", "address") else "right")
+        drawn.add_column(column, justify="left" if column in ("node", "address") else "right", no_wrap=column != "node")
     for node in nodes:
         drawn.add_row(*map(Text, _cells(node)), style="red" if node["error"] else "")
     return drawn
@@ -147,5 +151,5 @@ def _cells(node: Mapping[str, Any]) -> list[str]:
     if node["error"]:
         return [name, node["address"], *[ABSENT] * 3, *amounts, *[ABSENT] * 3]
     versions = [str(node[each] or ABSENT) for each in ("ray", "python", "raytune")]
-    rooms = [f"{node[each]['free'] / GB:,.0f} GB" if node[each] else ABSENT for each in ("disk", "shm")]
-    return [name, node["address"], *versions, *amounts, *rooms, f"{node['clock']['ahead_s'] * 1e3:+,.0f} ms"]
+    rooms = [f"{node[each]['free'] / GB:,.0f}" if node[each] else ABSENT for each in ("disk", "shm")]
+    return [name, node["address"], *versions, *amounts, *rooms, f"{node['clock']['ahead_s'] * 1e3:+,.0f}"]

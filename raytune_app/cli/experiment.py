@@ -18,6 +18,7 @@ from raytune_app.storage import Storage
 from raytune_app.tuning import study
 from raytune_app.tuning.confirm import baseline, defaults
 from raytune_app.tuning.crown import Champion, crown
+from raytune_app.tuning.ending import Outcome
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.keeper import total_mb
 from raytune_app.tuning.metrics import StudyMetrics
@@ -36,7 +37,7 @@ class Finished:
         version: None if it is not to be registered.
     """
 
-    outcome: study.Outcome
+    outcome: Outcome
     champion: Champion | None
     version: int | None
 
@@ -77,7 +78,7 @@ def code_paths(beside: Path) -> tuple[str, str]:
     return str(beside.absolute()), str(Path.cwd())
 
 
-def run_trials(prepared: study.Prepared, *, verbose: bool = False) -> study.Outcome:
+def run_trials(prepared: study.Prepared, *, verbose: bool = False) -> Outcome:
     """Tune, with the live table, TensorBoard and the report.
 
     Args:
@@ -102,7 +103,7 @@ def run_trials(prepared: study.Prepared, *, verbose: bool = False) -> study.Outc
     return outcome
 
 
-def finish(prepared: study.Prepared, outcome: study.Outcome) -> Finished | None:
+def finish(prepared: study.Prepared, outcome: Outcome) -> Finished | None:
     """Score the winner on the sealed test part, register it, report; None if the study may still go on."""
     experiment, folder, winner = prepared.experiment, outcome.folder, outcome.winner
     if winner is None or outcome.state is not StudyState.FINISHED:
@@ -122,7 +123,7 @@ def finish(prepared: study.Prepared, outcome: study.Outcome) -> Finished | None:
     return Finished(outcome, champion, version)
 
 
-def _register(folder: StudyFolder, champion: Champion, prepared: study.Prepared, outcome: study.Outcome) -> int | None:
+def _register(folder: StudyFolder, champion: Champion, prepared: study.Prepared, outcome: Outcome) -> int | None:
     target, model, version = prepared.experiment.register_as, None, None
     if target:
         version = publish(folder, champion, prepared.data, target)
@@ -135,8 +136,9 @@ def _register(folder: StudyFolder, champion: Champion, prepared: study.Prepared,
 def next_commands(finished: Finished, experiment: Experiment) -> list[str]:
     """What a person would type next."""
     folder = finished.outcome.folder
-    commands = [f"raytune show {folder.study}", f"open {folder.storage.location(folder.paths.report)}"]
+    commands = [f"raytune show {folder.study}"]
     if folder.storage.is_local:
+        commands.append(f"open {folder.storage.location(folder.paths.report)}")
         commands.append(f"{_beside_python('tensorboard')} --logdir {folder.storage.location(folder.paths.tensorboard)}")
     if finished.version is not None and experiment.register_as:
         commands.append(f"raytune serve {experiment.register_as.model}")

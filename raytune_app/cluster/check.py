@@ -1,7 +1,7 @@
 """What is wrong with a running cluster, judged from facts that `raytune_app.cluster.survey` brings. Pure.
 
-    for finding in findings(facts):
-        print(finding.severity, finding.what, finding.remedy)
+for finding in findings(facts):
+    print(finding.severity, finding.what, finding.remedy)
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def _storage(facts: Facts) -> Iterator[Finding]:
         if storage["error"]:
             yield _problem(f"{place} cannot use the storage {storage['uri']}: {storage['error']}", remedy)
         elif storage["missing"]:
-            what = f"{place} does not see in {storage['uri']} what {_listed(storage['missing'])} wrote: it is not shared"
+            what = (
+                f"{place} does not see in {storage['uri']} what {_listed(storage['missing'])} wrote: it is not shared"
+            )
             yield _problem(what, remedy)
     names = {node["id"]: _name(node) for node in facts["nodes"]}
     if unseen := [names.get(each, each) for each in places[0][1].get("unseen", ())]:
@@ -180,7 +182,9 @@ def _head_ports(facts: Facts, node: Facts, open_ports: set[int]) -> Iterator[Fin
     if _port(facts["dashboard"]) in open_ports:
         said = f"the dashboard listens on every interface of {_name(node)}"
         if node["kubernetes"]:  # where its operator needs it
-            yield _note(said, "let a NetworkPolicy admit the namespace and the operator only, as deploy/kubernetes does")
+            yield _note(
+                said, "let a NetworkPolicy admit the namespace and the operator only, as deploy/kubernetes does"
+            )
         else:
             yield _problem(said, "start the head with --dashboard-host=127.0.0.1 and use `ray dashboard`")
     if _port(facts["gcs"]) in open_ports:
@@ -202,7 +206,7 @@ def _room(facts: Facts) -> Iterator[Finding]:
                 yield _note(said, "a larger disk holds data that does not fit into memory")
         wanted = node["resources"].get("object_store_memory", 0)
         if node["shm"] and node["shm"]["total"] < wanted:
-            small = f"/dev/shm of {_name(node)} has {node['shm']['total'] / 2**30:,.1f} GB"
+            small = f"{node['shm']['path']} of {_name(node)} has {node['shm']['total'] / 2**30:,.1f} GB"
             what = f"{small}, and Ray's objects may take {wanted / 2**30:,.1f} GB: they go through the disk"
             yield _problem(what, "give the container --shm-size, or the machine a larger /dev/shm")
 
@@ -211,11 +215,13 @@ def _gpus(facts: Facts) -> Iterator[Finding]:
     nodes = _looked_at(facts)
     declared = {_name(node): node["resources"].get("GPU", 0) for node in nodes}
     if nodes and not sum(declared.values()):
-        yield _note("no GPU is there now", "none is needed for CPU trials; an autoscaler may bring some when they are asked")
+        yield _note(
+            "no GPU is there now", "none is needed for CPU trials; an autoscaler may bring some when they are asked"
+        )
     for node in nodes:
         if declared[_name(node)] > (node["gpus_seen"] or 0):
             told, seen = declared[_name(node)], node["gpus_seen"] or 0
-            what = f"{_name(node)} offers {told:g} GPUs, and NVIDIA's driver shows {seen} there"
+            what = f"{_name(node)} offers GPU: {told:g}, and NVIDIA's driver shows {seen} there"
             yield _note(what, "let Ray count them: start it without --num-gpus")
 
 

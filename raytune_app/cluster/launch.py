@@ -81,17 +81,15 @@ def mistakes(text: str, pins: Mapping[str, str], python: tuple[int, int] = sys.v
 
 def _ray(config: Config) -> Iterator[Problem]:
     """What Ray's own validator says, which stops at the first mistake."""
-    from jsonschema import ValidationError
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             validate_config(prepare_config(dict(config)))
-    except ValidationError as error:
-        yield Problem(error.json_path, error.message, "Ray refuses it", "see Ray's description of cluster files")
     except Exception as error:  # noqa: BLE001  # Ray raises whatever it meets; all of it means no
+        where = getattr(error, "json_path", "the file")  # a violation of its schema knows its place
         shown = _first_line(error) or type(error).__name__
-        yield Problem("the file", shown, "Ray refuses it", "see Ray's description of cluster files")
+        yield Problem(where, shown, "Ray refuses it", "see Ray's description of cluster files")
 
 
 def _is_local(config: Config) -> bool:
@@ -140,7 +138,9 @@ def _token(config: Config) -> Iterator[Problem]:
             mode = environment(config, role, command).get("RAY_AUTH_MODE")
             if mode != "token":
                 rule = "without a token everyone who reaches the cluster runs code on it"
-                yield Problem(where, f"RAY_AUTH_MODE={mode or ''}", rule, "write RAY_AUTH_MODE=token before `ray start`")
+                yield Problem(
+                    where, f"RAY_AUTH_MODE={mode or ''}", rule, "write RAY_AUTH_MODE=token before `ray start`"
+                )
     if (config.get("file_mounts") or {}).get(TOKEN_FILE) is None:
         remedy = f"add `{TOKEN_FILE}: {TOKEN_FILE}`; `ray get-auth-token --generate` makes it"
         yield Problem("file_mounts", "no token", "every machine needs the cluster's token", remedy)

@@ -12,15 +12,17 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 MARK = "raytune cluster facts: "
 """Begins the line of output that has the facts as JSON."""
@@ -29,7 +31,9 @@ VARIABLE = "RAYTUNE_CHECK"
 """Has a job's `Request` as JSON, so that nothing of it is on a command line."""
 
 STORAGE_VARIABLE = "RAYTUNE_STORAGE"
-PACKAGES = ("ray", "raytune", "torch")
+OWN = "raytune"
+MODULE = "raytune_app/__init__.py"
+PACKAGES = ("ray", OWN, "torch")
 PLACES = {"disk": "/tmp", "shm": "/dev/shm"}  # noqa: S108  # Ray's own places
 NODE_DEADLINE_S = 60.0
 CLOCK_READINGS = 5
@@ -72,10 +76,24 @@ def versions() -> dict[str, str | None]:
     found = dict[str, str | None]()
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
+        else:
+            found[name] = (_source_version(distribution) if name == OWN else None) or distribution.version
     return found
+
+
+def _source_version(distribution: importlib.metadata.Distribution) -> str | None:
+    """What this package says of itself where it is installed: an editable one is newer than its metadata."""
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    root = unquote(urlsplit(origin.get("url", "")).path) if "dir_info" in origin else ""
+    editable = bool(origin.get("dir_info", {}).get("editable"))
+    source = Path(root, MODULE) if editable else Path(str(distribution.locate_file(MODULE)))
+    with suppress(OSError):
+        if said := re.search(r'^__version__ = "([^"]+)"', source.read_text(encoding="utf-8"), re.MULTILINE):
+            return said[1]
+    return None
 
 
 def token_facts() -> dict[str, Any]:
@@ -100,19 +118,28 @@ def listening() -> list[list[Any]]:
 
 
 def storage_facts(name: str, request: Request) -> dict[str, Any]:
-    """Look whose notes are in the storage, and leave one of this name. No folder is made that was not there."""
+    """Look whose notes are in the storage, and leave one of this name if all are there.
+
+    So nothing is left behind in a folder that is not the storage, and none is made.
+    """
     uri = request.storage or os.environ.get(STORAGE_VARIABLE, "")
     facts: dict[str, Any] = {"uri": uri, "missing": [], "error": None}
     if not uri or not request.folder:
         return facts
     try:
-        if "://" not in uri and not Path(uri).expanduser().is_dir():
-            raise FileNotFoundError("there is no such folder")
+        if "://" not in uri:
+            Path(uri).expanduser().resolve(strict=True)
         facts["missing"] = missing_notes(uri, request.folder, request.notes)
-        _storage(uri).write(f"{request.folder}/{name}", b"")
+        if not facts["missing"]:
+            _storage(uri).write(f"{request.folder}/{name}", b"")
     except Exception as error:  # noqa: BLE001  # whatever it is, it is the fact
         facts["error"] = one_line(error)
     return facts
+
+
+def left_a_note(storage: Mapping[str, Any]) -> bool:
+    """Whether who told these facts has written to the storage."""
+    return bool(storage["uri"]) and storage["error"] is None and not storage["missing"]
 
 
 def missing_notes(uri: str, folder: str, notes: Iterable[str]) -> list[str]:
@@ -143,13 +170,13 @@ def cluster_facts(request: Request) -> dict[str, Any]:
 
     request = replace(request, storage=request.storage or os.environ.get(STORAGE_VARIABLE, ""))
     own = storage_facts("driver", request)
-    usable = bool(own["uri"] and request.folder) and own["error"] is None
+    usable = bool(request.folder) and left_a_note(own)
     visit = replace(request, notes=(*request.notes, "driver")) if usable else request
     alive = [node for node in ray.nodes() if node["Alive"]]
     started = [(node, _run(node_facts, node["NodeID"], node["NodeID"], visit)) for node in alive]
     nodes = [_collected(node, reference) for node, reference in started]
     if usable:
-        wrote = [each["id"] for each in nodes if each["error"] is None and each["storage"]["error"] is None]
+        wrote = [node["id"] for node in nodes if node["error"] is None and left_a_note(node["storage"])]
         own["unseen"] = missing_notes(own["uri"], request.folder, wrote)
         if not request.notes:  # nobody outside is there to take the folder away
             _storage(own["uri"]).delete(request.folder)
@@ -158,7 +185,7 @@ def cluster_facts(request: Request) -> dict[str, Any]:
         "driver": {"python": platform.python_version(), **versions(), "storage": own},
         "gcs": context.gcs_address,
         "dashboard": context.worker.node.webui_url or None,
-        "nodes": nodes,
+        "nodes": sorted(nodes, key=lambda node: (not node["head"], node["address"])),
     }
 
 

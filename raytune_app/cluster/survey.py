@@ -26,6 +26,7 @@ from raytune_app.cluster.probe import (
     Clock,
     Request,
     cluster_facts,
+    left_a_note,
     missing_notes,
     one_line,
     storage_facts,
@@ -42,6 +43,7 @@ JOB_DEADLINE_S = 180.0
 POLL_S = 0.3
 ANSWER_S = 10.0
 _SENT_WITHOUT = ["/data/builtin/", "__pycache__/"]
+_TALKATIVE = ("ray", "ray.dashboard.modules.dashboard_sdk")
 Facts = dict[str, Any]
 
 
@@ -56,7 +58,8 @@ def by_job(client: JobSubmissionClient, url: str, storage: str = "", *, insecure
     is_open = answers_anyone(url)
     if is_open and not insecure:
         return _facts(is_open=True)
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     with _note_here(storage) as (request, here):
         told, failed = _told(client, request)
         facts = {**_facts(is_open=is_open, failed=failed), **told, "skew": _skew(url)}
@@ -82,7 +85,7 @@ def answers_anyone(url: str) -> bool:
 
 def _facts(*, is_open: bool, failed: str | None = None) -> Facts:
     here = {"python": platform.python_version(), **versions(), "token": token_facts()}
-    storage = {"uri": "", "missing": [], "error": None}
+    storage: Facts = {"uri": "", "missing": [], "error": None}
     nothing: Facts = {"driver": None, "gcs": None, "dashboard": None, "nodes": []}
     return {**nothing, "open": is_open, "failed": failed, "skew": None, "here": {**here, "storage": storage}}
 
@@ -98,7 +101,7 @@ def _note_here(uri: str) -> Iterator[tuple[Request, Facts]]:
 
     request = Request(uri, _new_folder())
     facts = storage_facts("here", request) if uri else {"uri": "", "missing": [], "error": None}
-    left = bool(uri) and facts["error"] is None
+    left = left_a_note(facts)
     try:
         yield replace(request, notes=("here",)) if left else request, facts
     finally:
@@ -110,7 +113,7 @@ def _note_here(uri: str) -> Iterator[tuple[Request, Facts]]:
 def _seen_from_here(facts: Facts, request: Request, here: Facts) -> Facts:
     if not request.notes:
         return here
-    wrote = [node["id"] for node in facts["nodes"] if node["error"] is None and not node["storage"]["error"]]
+    wrote = [node["id"] for node in facts["nodes"] if node["error"] is None and left_a_note(node["storage"])]
     try:
         return {**here, "missing": missing_notes(here["uri"], request.folder, wrote)}
     except Exception as error:  # noqa: BLE001  # whatever it is, it is the fact

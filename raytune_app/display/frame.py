@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -27,6 +28,8 @@ MAX_RUNGS, MAX_WAITING, MAX_NODES, MIN_ROWS = 6, 4, 5, 3
 HEADER_LINES = 4
 TABLE_LINES = 3
 """Of the table of trials, beside its rows."""
+
+_MAY_WAIT = (TrialState.RUNNING, TrialState.PAUSED, TrialState.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,21 @@ class Frame(JupyterMixin):
             yield rungs_drawn(rungs)
 
     def _waiting(self) -> Iterator[RenderableType]:
-        waiting = list((self.status or {}).get("waiting", []))
+        waiting = [one for one in (self.status or {}).get("waiting", []) if self._still_waits(one)]
         for one in waiting[:MAX_WAITING]:
             who = "a new trial" if one.get("trial") is None else f"trial {one['trial']}"
-            asked = resources_text(one.get("asked") or {})
-            yield Text(one_line(f"{who} waits for {asked}: {one.get('why', '')}"), style="yellow")
+            why = one.get("why") or f"needs {resources_text(one.get('asked') or {})}"
+            yield Text(one_line(f"{who} waits: {why}"), style="yellow")
         if len(waiting) > MAX_WAITING:
             yield Text(f"{len(waiting) - MAX_WAITING} more wait", style="yellow")
+
+    def _still_waits(self, one: Mapping[str, Any]) -> bool:
+        """The log is newer than the driver's last beat: a trial that has reported since, or ended, waits no more."""
+        trial = self.account.view.trials.get(-1 if one.get("trial") is None else one["trial"])
+        if trial is None or self.status is None:
+            return True
+        reported = trial.last is not None and _is_later(trial.last["time"], self.status["time"])
+        return trial.state in _MAY_WAIT and not reported
 
     def _nodes(self) -> Iterator[RenderableType]:
         nodes = list((self.status or {}).get("nodes", []))
@@ -176,6 +187,10 @@ def resources_text(asked: Mapping[str, float]) -> str:
         for name, amount in asked.items()
     ]
     return ", ".join(parts) or "nothing"
+
+
+def _is_later(time: str, than: str) -> bool:
+    return datetime.fromisoformat(time) > datetime.fromisoformat(than)
 
 
 def _free(node: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.live import Live
+
 from raytune_app.display.frame import Frame
 from raytune_app.display.text import duration, one_line
 from raytune_app.errors import NotFoundError, StorageError
@@ -156,19 +158,35 @@ def before_text(ahead: int) -> str:
     return f"{ahead} {'study' if ahead == 1 else 'studies'} before it"
 
 
-def watch_in_notebook(folder: StudyFolder) -> Watching:
-    """Show the study in a notebook's cell, in place, until it is over or the cell is interrupted.
-
-    Raises:
-        ModuleNotFoundError: there is no IPython, so this is no notebook.
-    """
-    from IPython.display import display  # type: ignore[import-not-found]  # of the notebook that this runs in
-
+def watch_here(folder: StudyFolder) -> Watching:
+    """Show the study until it is over or interrupted: in a notebook's cell in place, else on the terminal."""
     watching = Watching(folder)
     watching.poll()
-    shown = display(watching.frame, display_id=True)
-    while not watching.is_over:
-        time.sleep(watching.every_s)
-        watching.poll()
-        shown.update(watching.frame)
+    show, close = _shown_in_notebook(watching) or _shown_on_terminal(watching)
+    try:
+        while not watching.is_over:
+            time.sleep(watching.every_s)
+            watching.poll()
+            show()
+    finally:
+        close()
     return watching
+
+
+def _shown_in_notebook(watching: Watching) -> tuple[Callable[[], object], Callable[[], object]] | None:
+    """How to show it again, and how to end; None where there is no notebook."""
+    try:
+        from IPython import get_ipython  # type: ignore[import-not-found]  # of the notebook that this runs in
+        from IPython.display import display  # type: ignore[import-not-found]
+    except ModuleNotFoundError:
+        return None
+    if not hasattr(get_ipython(), "kernel"):
+        return None
+    shown = display(watching.frame, display_id=True)
+    return lambda: shown.update(watching.frame), lambda: None
+
+
+def _shown_on_terminal(watching: Watching) -> tuple[Callable[[], object], Callable[[], object]]:
+    live = Live(watching.frame, auto_refresh=False)
+    live.start(refresh=True)
+    return lambda: live.update(watching.frame, refresh=True), live.stop

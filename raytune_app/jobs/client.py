@@ -53,9 +53,10 @@ def connect_jobs(address: str, *, insecure: bool = False) -> JobSubmissionClient
         raise InputError(said, remedy)
     headers = {"Authorization": f"Bearer {read_token()}"} if wants_token else {}
     _check(address, headers)
-    logging.getLogger("ray").setLevel(logging.ERROR)
     from ray.job_submission import JobSubmissionClient
 
+    for name in ("ray", "ray.dashboard", "ray._private"):  # importing Ray sets them
+        logging.getLogger(name).setLevel(logging.ERROR)
     return JobSubmissionClient(address, headers=headers)
 
 

@@ -21,7 +21,7 @@ from raytune_app.training.state import State, read_files, write_files
 RESERVED = frozenset(
     {
         *("epoch", "diverged", "finished", "epoch_s"),  # a row's own
-        *("event", "time", "trial", "decision", "rung"),  # the event log's
+        *("event", "time", "trial", "decision", "rung", "host", "pid"),  # the event log's
         *("config", "done", "should_checkpoint", "training_iteration", "trial_id"),  # what a row travels with
     }
 )

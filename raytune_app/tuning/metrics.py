@@ -96,7 +96,8 @@ class StudyMetrics:
 
         if ray.is_initialized():
             self._sinks = {measure: _sink(measure, self._study) for measure in MEASURES}
-            self._show_all()
+            self._show_zeros()
+            self._send_all()
             self._thread.start()
         return self
 
@@ -118,9 +119,12 @@ class StudyMetrics:
     def _refresh(self) -> None:
         """Ray forgets what is not repeated."""
         while not self._over.wait(REFRESH_S):
-            with self._lock:
-                for series in self._gauges:
-                    self._send(series)
+            self._send_all()
+
+    def _send_all(self) -> None:
+        with self._lock:
+            for series in self._gauges:
+                self._send(series)
 
     def _count(self, measure: Measure, more: float | None) -> None:
         if more:
@@ -159,8 +163,8 @@ class StudyMetrics:
             case "trial_ended":
                 self._enter(event["trial"], TrialState(event["state"]))
 
-    def _show_all(self) -> None:
-        """Zeros too: what is absent could be a study that is not watched."""
+    def _show_zeros(self) -> None:
+        """What is absent could as well be a study that nobody watches."""
         for state in TrialState:
             self._show(TRIALS, self._counts[state], state.value)
         self._show(FAULTS, self._faults)
@@ -174,7 +178,8 @@ class StudyMetrics:
         self._counts.subtract(before)
         for each in {state, *before}:
             self._show(TRIALS, self._counts[each], each.value)
-        if state is not TrialState.RUNNING and self._running.pop(trial, None):
+        if state is not TrialState.RUNNING and trial in self._running:
+            del self._running[trial]
             self._show_running()
 
     def _show_running(self) -> None:

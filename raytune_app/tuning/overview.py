@@ -131,9 +131,10 @@ def _from_table(folder: StudyFolder, record: Mapping[str, Any]) -> dict[str, Any
     """What the files of an ended study say; None if there is no table, or one of an earlier version."""
     try:
         raw = folder.storage.read(folder.paths.trials)
-        columns = pq.read_table(io.BytesIO(raw), columns=["state", "trained_s", "gpu_mb"]).to_pydict()
+        table = pq.ParquetFile(io.BytesIO(raw)).read(columns=["state", "trained_s", "gpu_mb"])  # imports no pandas
     except NotFoundError:
         return None
+    columns = table.to_pydict()
     if len(columns) < 3:
         return None
     winner = folder.winner()

@@ -67,7 +67,8 @@ def name_process(title: str) -> None:
     """
     from ray import _raylet
 
-    _raylet.setproctitle(f"ray::{title}")  # Ray's own: two libraries must not both move the process's arguments
+    # Ray's own, which its stub leaves out: two libraries must not both move the process's arguments.
+    _raylet.setproctitle(f"ray::{title}")  # type: ignore[attr-defined]
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
@@ -136,7 +137,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             return TrainedInParallel(self._workers, stint.values, stint.seed)
         gpus = shared.gpus if stint.gpus is None else stint.gpus
         device = torch.device("cuda" if gpus else "cpu")
-        if 0 < gpus < 1:
+        if 0 < gpus < 1 and torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(gpus)  # Ray only counts shares; this is what keeps to them
         shutil.rmtree(self._files, ignore_errors=True)
         return build_learner(

@@ -128,7 +128,9 @@ class TrialView:
         Args:
             others: metrics that have to be finite too.
         """
-        rows = [row for row in self.epochs if all(row.get(name) is not None for name in (metric, *others))]
+        rows = [row for row in self.epochs if row.get(metric) is not None]
+        if others:
+            rows = [row for row in rows if all(row.get(name) is not None for name in others)]
         return max(rows, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
 
 

@@ -12,21 +12,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
-from safetensors.torch import load as load_tensors
 
 from raytune_app.data.features import PICTURE_FEATURES, TEXT_FEATURES, picture_features, text_features
 from raytune_app.data.reference import Reference
 from raytune_app.errors import CorruptModelError, DataError
 from raytune_app.manifest import GOLDEN, GRAPH, MODEL, WEIGHTS, sha256
-from raytune_app.models.catalog import Classifier, build
+from raytune_app.models.catalog import Classifier
 from raytune_app.models.picture_classifier import PictureClassifier
-from raytune_app.models.signature import signature_from_dict
+from raytune_app.models.stored import rebuild
 from raytune_app.models.text_classifier import TextClassifier
 from raytune_app.registry import ModelVersion, Registry
-from raytune_app.spec.grammar import ModelSpec
 from raytune_app.storage import Storage
 from serving.versions.engines import CHUNK, CPU, TORCH, Engine, Predict, choose, torch_engine
 from serving.watch.drift import Expected
@@ -105,7 +102,7 @@ class Predictor:
         files = found.read()
         model = json.loads(files[MODEL])
         try:
-            classifier = _rebuild(model, files[WEIGHTS]).to(device)
+            classifier = rebuild(model, files[WEIGHTS]).to(device)
             ability = _ability(classifier, model, load_arrays(files[GOLDEN]))
             tolerance = _tolerance(model)
             expected = _expected(classifier, model)
@@ -134,13 +131,6 @@ class Predictor:
     def predict(self, batch: Any) -> Probabilities:
         """Probabilities float32 [N, K] of raw pixels [N, C, H, W], 0 to 255, or of N texts."""
         return self._predict(batch)
-
-
-def _rebuild(model: Mapping[str, Any], weights: bytes) -> Classifier:
-    spec: ModelSpec = TypeAdapter(ModelSpec).validate_python(model["network"])
-    classifier = build(spec, signature_from_dict(model["signature"]), seed=0)
-    classifier.load_state_dict(load_tensors(weights))
-    return classifier.eval().requires_grad_(False)
 
 
 def _tolerance(model: Mapping[str, Any]) -> float:

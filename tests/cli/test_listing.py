@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -181,3 +183,21 @@ def test_a_run_without_a_terminal_prints_one_line_a_trial_and_with_v_each_epoch(
         assert captured.out == "" and "\x1b" not in captured.err
         assert len([line for line in lines if line.startswith("[ ")]) == 2
         assert len(lines) == 2 if not verbose else sum(" epoch " in line for line in lines) >= 4
+
+
+@pytest.mark.parametrize("arguments", [["studies"], ["show", "small"], ["logs", "small"]], ids="-".join)
+def test_a_study_that_has_not_begun_is_told_too(storage: Storage, arguments: list[str], capsys: Capture) -> None:
+    assert _raytune(Told(storage), *arguments) == 0
+    assert "small" in capsys.readouterr().out
+
+
+def test_looking_at_studies_imports_neither_torch_nor_ray_nor_plots(told: Told) -> None:
+    told.end()
+    verbs = [["studies"], ["show", "small"], ["show", "small", "--trial", "0"], ["logs", "small"], ["watch", "small"]]
+    code = (
+        "import sys; from raytune_app.cli.main import main\n"
+        f"for verb in {verbs}: main([*verb, '--storage', {told.folder.storage.uri!r}])\n"
+        "sys.exit(str([name for name in ('torch', 'ray', 'pandas', 'plotly', 'optuna') if name in sys.modules]))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    assert answer.stderr.strip().splitlines()[-1] == "[]"

@@ -1,7 +1,7 @@
 # ruff: noqa: N815  # the fields are spelt as KubeRay spells them
 """The files for Kubernetes: what KubeRay and Kubernetes accept, what the product says elsewhere, and what is safe.
 
-`RayJob`, `RayService` and what they are made of have the fields of KubeRay 1.7.0's reference of `ray.io/v1`; fields that
+`RayJob`, `RayService` and their parts have the fields of KubeRay 1.7.0's reference of `ray.io/v1`; fields that
 we do not use stand here by name only. Pods and the rest are held against Kubernetes' own schemas.
 """
 
@@ -85,7 +85,8 @@ class _Autoscaler(Strict):
 
 
 Autoscaler = _with(
-    _Autoscaler, "resources image imagePullPolicy securityContext upscalingMode version env envFrom volumeMounts command"
+    _Autoscaler,
+    "resources image imagePullPolicy securityContext upscalingMode version env envFrom volumeMounts command",
 )
 
 
@@ -214,7 +215,9 @@ class TestClusters:
         assert all(worker["spec"]["automountServiceAccountToken"] is False for worker in workers)
         for pod in (head, *workers):
             assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
-            assert all(each["securityContext"]["allowPrivilegeEscalation"] is False for each in pod["spec"]["containers"])
+            assert all(
+                each["securityContext"]["allowPrivilegeEscalation"] is False for each in pod["spec"]["containers"]
+            )
 
     def test_the_rules_of_the_network_hold_for_every_pod(self, cluster: Document) -> None:
         wanted = COMMON[1]["spec"]["podSelector"]["matchLabels"]

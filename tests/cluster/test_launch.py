@@ -91,7 +91,7 @@ def test_nothing_in_a_part_makes_the_validator_itself_fail(part: object) -> None
 def test_machines_without_containers_may_get_their_environment_from_the_start_itself() -> None:
     config = yaml.safe_load(HERE)
     docker = config.pop("docker")
-    exports = "; ".join(option.replace('--env', 'export') for option in docker["run_options"][1:])
+    exports = "; ".join(option.replace("--env", "export") for option in docker["run_options"][1:])
     for role in ("head", "worker"):
         key = f"{role}_start_ray_commands"
         config[key] = [f"{exports}; {command}" for command in config[key]]

@@ -6,14 +6,14 @@ import io
 import sys
 import time
 from datetime import UTC, datetime
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from raytune_app.display.frame import Frame, budget_of
-from raytune_app.display.watching import Watching, watch_in_notebook
+from raytune_app.display.watching import Watching, watch_here
 from raytune_app.storage import Storage
 from raytune_app.tuning.folder import this_process
 from tests.display.told import Told
@@ -56,11 +56,16 @@ def test_it_shows_the_best_the_rungs_the_counts_and_the_use(told: Told) -> None:
 
 def test_it_shows_who_waits_for_what_and_what_is_free(told: Told) -> None:
     waiting = [{"trial": None, "asked": {"CPU": 1, "GPU": 0.25, "memory": 2**30}, "why": f"no GPU {HOSTILE}"}]
+    waiting += [{"trial": trial, "asked": {"CPU": 1, "memory": 2**30}, "why": ""} for trial in (0, 1)]
     resources = {"CPU": 2.0, "GPU": 1.0, "memory": 2.0**30, "node:10.0.0.1": 1.0, "object_store_memory": 5.0}
     node = {"name": "n1", "address": "10.0.0.1", "resources": resources, "available": {"CPU": 1.0}}
     told.beat(datetime.now(UTC), this_process(), waiting=waiting, nodes=[node])
-    text = _drawn(_watched(told).frame)
-    assert "a new trial waits for 1 CPU, 0.25 GPU, 1.0 GB of memory: no GPU [/bold] \\x1b" in text
+    told.trial(0, 0.5)
+    watching = _watched(told)
+    text = _drawn(watching.frame)
+    assert "a new trial waits: no GPU [/bold] \\x1b" in text
+    assert "trial 0 waits" not in text, "it has ended since the beat"
+    assert "trial 1 waits: needs 1 CPU, 1.0 GB of memory" in text
     assert "node n1: 1 of 2 CPU, 0 of 1 GPU, 0.0 of 1.0 GB free" in text
 
 
@@ -105,12 +110,23 @@ def test_a_notebook_shows_it_in_place_until_the_study_ends(told: Told, monkeypat
         shown.append(_drawn(frame))
         return Handle()
 
-    fake = ModuleType("IPython.display")
-    fake.display = display  # type: ignore[attr-defined]  # a stand-in
-    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    notebook, fake = ModuleType("IPython"), ModuleType("IPython.display")
+    vars(notebook)["get_ipython"] = lambda: SimpleNamespace(kernel=None)
+    vars(fake)["display"] = display
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
     monkeypatch.setitem(sys.modules, "IPython.display", fake)
     steps = iter([lambda: told.trial(0, 0.5, 0.6, 0.7), told.end])
     monkeypatch.setattr(time, "sleep", lambda _: next(steps)())
-    watch_in_notebook(told.folder)
+    watch_here(told.folder)
     assert len(shown) == 3
     assert "best accuracy" not in shown[0] and "best accuracy 0.7000" in shown[1] and "finished" in shown[2]
+
+
+def test_without_a_notebook_it_is_drawn_on_the_terminal(
+    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", None)  # as if it were not installed
+    steps = iter([lambda: told.trial(0, 0.5, 0.6, 0.7), told.end])
+    monkeypatch.setattr(time, "sleep", lambda _: next(steps)())
+    assert watch_here(told.folder).is_over
+    assert "best accuracy 0.7000" in capsys.readouterr().out

@@ -35,6 +35,7 @@ EXPERIMENT = {
     "train": {"epochs": 6, "batch_size": 50, "lr": {"loguniform": [1e-3, 1e-1]}, "speed": "plain"},
     "trials": 3,
     "resources": {"concurrent": 2},
+    "register": {"model": "digits", "alias": "champion"},
 }
 
 
@@ -83,8 +84,7 @@ def _has_all_its_files(folder: StudyFolder) -> None:
 def _gives_a_report_and_a_model(storage: Storage, study: str, folder: Path) -> None:
     _raytune("report", study, "--storage", storage.uri)
     assert b"<html" in storage.read(StudyPaths(study).report)[:1000].lower()
-    (model,) = storage.folders("models")
-    _raytune("export", f"{model}@1", str(folder / "model"), "--storage", storage.uri)
+    _raytune("export", "digits@champion", str(folder / "model"), "--storage", storage.uri)
     assert (folder / "model" / "weights.safetensors").stat().st_size > 1000
 
 

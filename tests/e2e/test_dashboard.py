@@ -114,9 +114,9 @@ def _both_wait(storage: Path) -> str | None:
 
 def _samples(nodes: RayNodes, study: str) -> dict[str, list[tuple[dict[str, str], float]]]:
     """From where Ray tells Prometheus to look."""
-    (told,) = json.loads((nodes.folder / "ray" / "prom_metrics_service_discovery.json").read_text())
+    told = [json.loads(file.read_text()) for file in nodes.folder.glob("*/prom_metrics_service_discovery.json")]
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
-    for target in told["targets"]:
+    for target in {target for groups in told for group in groups for target in group["targets"]}:
         for family in text_string_to_metric_families(httpx.get(f"http://{target}/metrics").text):
             for sample in family.samples:
                 if sample.labels.get("study") == study:

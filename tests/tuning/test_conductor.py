@@ -8,8 +8,8 @@ import pytest
 from raytune_app.spec import Experiment, parse
 from raytune_app.storage import Storage, StudyPaths
 from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.fault import Fault
 from raytune_app.tuning.events import EventLog, read_events
+from raytune_app.tuning.fault import Fault
 from raytune_app.tuning.view import StudyView, TrialState
 from tests.tuning.conftest import Report
 

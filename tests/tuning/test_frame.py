@@ -12,7 +12,11 @@ SPEC = experiment(TWO, {"rate": {"uniform": [0, 1]}, "n": {"randint": [1, 9]}, "
 
 
 def _view() -> StudyView:
-    rows = [{"score": 0.1, "cost": 3}, {"score": 0.9, "cost": 2.0}, {"score": 0.95, "cost": None}]
+    rows: list[dict[str, float | None]] = [
+        {"score": 0.1, "cost": 3},
+        {"score": 0.9, "cost": 2.0},
+        {"score": 0.95, "cost": None},
+    ]
     return StudyView.of(
         [
             *started(),
