@@ -44,7 +44,8 @@ def send(folder: StudyFolder, command: Command) -> None:
 def take(folder: StudyFolder) -> list[Command]:
     """Every command that waits, oldest first; each is handed out once. What is none is thrown away."""
     taken = []
-    for name in folder.storage.files(folder.paths.commands):
+    names = folder.storage.files(folder.paths.commands)
+    for name in [name for name in names if not name.startswith(".")]:  # the others are still being written
         path = f"{folder.paths.commands}/{name}"
         try:
             text = folder.storage.read_text(path)

@@ -16,13 +16,17 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 RAYTUNE = str(Path(sys.executable).with_name("raytune"))
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
+def _ray_nodes(**settings: Any) -> Any:
     spec = importlib.util.spec_from_file_location("ray_nodes", Path(__file__).with_name("ray_nodes.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with module.RayNodes() as running:
+    return module.RayNodes(**settings)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    with _ray_nodes() as running:
         running.add_worker(cpus=1, gpus=1)
         (running.folder / "storage").mkdir()
         yield running
@@ -67,4 +71,15 @@ def test_a_token_that_others_may_read_and_a_storage_that_is_not_shared_are_found
     assert code == 1
     assert "others may read the token's file" in problems
     assert "it is not shared" in problems
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_run_on_a_cluster_that_asks_for_no_token(tmp_path: Path) -> None:
+    with _ray_nodes(environment={"RAY_AUTH_MODE": "disabled"}) as running:
+        for address in (running.url, running.address):
+            code, said = _check(running, address, str(tmp_path), tmp_path)
+            assert (code, said["facts"]["nodes"]) == (1, [])
+            (finding,) = [each for each in said["findings"] if each["severity"] == "problem"]
+            assert "asks for no token" in finding["what"]
+        assert running.get("/api/jobs/").json() == []
     assert list(tmp_path.iterdir()) == []

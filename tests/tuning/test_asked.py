@@ -99,17 +99,13 @@ def test_a_driver_that_was_replaced_writes_nothing_more(folder: StudyFolder, exp
     assert conductor.next() is not None
     before = folder.storage.read(folder.paths.events)
 
-    def notices() -> bool:
-        try:
-            _attend(listening)
-        except StudyError as error:
-            assert "worked on by process 1 of elsewhere" in error.message
-            return True
-        return False
+    def attend_for_ever() -> None:
+        _until(lambda: _attend(listening))
 
     with Beacon(folder, conductor, slots=2) as listening:
         folder.update(driver={"host": "elsewhere", "pid": 1, "started": 0.0})
-        _until(notices)
+        with pytest.raises(StudyError, match="worked on by process 1 of elsewhere"):
+            attend_for_ever()
     with pytest.raises(StudyError):
         conductor.next()
     assert folder.storage.read(folder.paths.events) == before
