@@ -7,7 +7,7 @@ STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum |
 BENCH ?= $(sort $(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench proto grafana
+.PHONY: help demo test test-slow lint bench proto grafana screenshots
 
 help:
 	@echo "make demo    everything end to end on real data: tune, choose, serve, evaluate (ARGS=--keep leaves it running)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  the drills that take a minute or more each: kills, distributed trials, placement"
 	@echo "make lint    style and types: ruff and mypy"
 	@echo "make bench   every benchmark, one after the other (BENCH=name for one)"
+	@echo "make screenshots  the pictures of docs/, from real studies in a real browser"
 	@echo "Each sets up .venv first, once, from requirements.lock."
 
 demo: $(STAMP)
@@ -41,6 +42,10 @@ bench: $(STAMP)
 
 grafana: $(STAMP)
 	@$(BIN)/python -m deploy.grafana.dashboard
+
+screenshots: $(STAMP)
+	@echo "Making the pictures of docs/ from real studies: about five minutes on two cores."
+	@$(BIN)/python docs/screenshots.py
 
 # Generated for an old protobuf on purpose: the messages then work with that release and the next.
 proto: $(STAMP)

@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/board_speed.py [TRIALS ...]
 
 Studies of 100, 1,000 and 10,000 trials of 20 epochs, written as a study writes them, in a real Chromium. `cold`: the
-first to open the study, whose log is read then; `warm`: the next. `sorted`: from a click on a heading to the next frame.
+first to open the study, whose log is read then; `warm`: the next. `sorted`: from a click on a heading to the next
+frame. `load`: of the machine, since other work on it makes all of this slower.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def events(study: str, trials: int, epochs: int, seed: int = 0) -> Iterator[dict
 def trial_events(number: int, epochs: int, chance: random.Random) -> Iterator[tuple[float, dict[str, Any]]]:
     """One trial's events with the seconds after its start."""
     lr = 10 ** chance.uniform(-4, -1)
-    config = {
+    config: dict[str, Any] = {
         "model.width": chance.choice([8, 16, 32]),
         "model.dropout": chance.uniform(0, 0.5),
         "train.lr": lr,
@@ -184,8 +185,9 @@ def measure(browser: Browser, trials: int) -> list[str]:
         page, _, from_disk = opened(browser, report.as_uri())
         page.close()
         size = report.stat().st_size / 1e6
+    load = f"{os.getloadavg()[0]:.1f}"
     ms = [f"{value:,.0f} ms" for value in (painted, cold, warm, ordered)]
-    return [f"{trials:,}", *ms, f"{memory:,.0f} MB", f"{size:.2f} MB", f"{written:.1f} s", f"{from_disk:,.0f} ms"]
+    return [f"{trials:,}", *ms, f"{memory:,.0f} MB", f"{size:.2f} MB", f"{written:.1f} s", f"{from_disk:,.0f} ms", load]
 
 
 def main() -> None:
@@ -202,6 +204,7 @@ def main() -> None:
         "frozen",
         "written in",
         "opens in",
+        "load",
     )
     for heading in headings:
         table.add_column(heading, justify="right")

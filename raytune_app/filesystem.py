@@ -10,8 +10,8 @@ A URI is stored, sent to every node and shown, so it carries no credentials: tho
 from __future__ import annotations
 
 import os
+import signal
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -19,12 +19,14 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 import pyarrow.fs as pafs
 
 from raytune_app.errors import StorageError
+from raytune_app.process import signal_deferred
 
 CONNECT_S = 3.0
 SILENCE_S = 5.0
 """After so long without a byte from an S3 server a request is given up, and tried again."""
 ATTEMPTS = 3
 GCS_RETRY_S = 20
+READS = 20  # of an object that is replaced meanwhile
 
 _OBJECT_STORES = ("s3", "gcs", "abfs")
 _S3_OPTIONS = ("region", "scheme", "endpoint_override", "allow_bucket_creation", "tls_ca_file_path")
@@ -73,11 +75,34 @@ def local_root(uri: str) -> str | None:
 def put(fs: pafs.FileSystem, target: str, content: bytes) -> None:
     """Write a whole object. Raises OSError.
 
-    A stream that is closed early publishes what it has. So another thread writes it: no signal can stop that one
-    between opening and writing, and this one goes on only when it is done.
+    A stream that is closed early publishes what it has, so Ctrl-C must not come between opening and writing.
     """
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(_put, fs, target, content).result()
+    with (
+        signal_deferred(signal.SIGINT),
+        signal_deferred(signal.SIGTERM),
+        signal_deferred(signal.SIGHUP),
+        fs.open_output_stream(target) as stream,
+    ):
+        stream.write(content)
+
+
+def read_whole(fs: pafs.FileSystem, source: str) -> bytes:
+    """A whole file as it was at one moment. Raises OSError.
+
+    pyarrow asks an object store for the size and then reads so many bytes of whatever stands there by then, so an
+    object counts as read when it is the same one afterwards.
+    """
+    before: dict[str, bytes] | None = None
+    content = b""
+    for _ in range(READS):
+        with fs.open_input_file(source) as file:
+            if not is_object_store(fs):
+                return bytes(file.read())
+            version = dict(file.metadata() or {})
+            if version == before:
+                return content
+            before, content = version, bytes(file.read())
+    raise OSError("it is written again faster than it can be read")
 
 
 def write_local(target: Path, content: bytes) -> None:
@@ -101,11 +126,6 @@ def told(error: OSError) -> tuple[str, str]:
     if any(word in text for word in _SILENT):
         return text, "check that the server runs and can be reached from every node, then try again"
     return text, "free space or check permissions, then try again"
-
-
-def _put(fs: pafs.FileSystem, target: str, content: bytes) -> None:
-    with fs.open_output_stream(target) as stream:
-        stream.write(content)
 
 
 def refuse_credentials(uri: str) -> None:

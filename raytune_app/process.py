@@ -39,6 +39,26 @@ def signals_kept(*numbers: signal.Signals) -> Iterator[None]:
 
 
 @contextmanager
+def signal_deferred(number: signal.Signals) -> Iterator[None]:
+    """A handler of this signal that is written in Python runs after what is inside, not in the middle of it.
+
+    Does nothing outside the main thread, where no handler runs.
+    """
+    came: list[int] = []
+    before = signal.getsignal(number)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    try:
+        signal.signal(number, lambda got, _: came.append(got))
+        yield
+    finally:
+        signal.signal(number, before)
+        if came:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def signals_ignored(*numbers: signal.Signals) -> Iterator[None]:
     """These signals have no effect meanwhile, here and, for good, in the processes that are started meanwhile."""
     with signals_kept(*numbers):

@@ -17,10 +17,9 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
-from raytune_app import appended
+from raytune_app import appended, filesystem
 from raytune_app.appended import Place
 from raytune_app.errors import InputError, NotFoundError, StorageError
-from raytune_app.filesystem import is_object_store, must_make_folders, open_filesystem, put, told, write_local
 
 LISTINGS = 100  # of one folder, before one that never stays as it is counts as a fault
 
@@ -101,11 +100,11 @@ class Storage:
     def __init__(self, uri: str) -> None:
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
         try:
-            self.fs, self.root = open_filesystem(self.uri)
+            self.fs, self.root = filesystem.open_filesystem(self.uri)
             self._made: set[str] = set()
             self._make_folder(self.root)
         except (OSError, ValueError) as error:
-            what, remedy = told(error) if isinstance(error, OSError) else (str(error), "")
+            what, remedy = filesystem.told(error) if isinstance(error, OSError) else (str(error), "")
             given = "give a writable folder or a URI such as s3://bucket/folder with --storage"
             remedy = f"{remedy}, or {given}" if remedy else given
             raise StorageError(f"storage {uri!r} cannot be used: {what}", remedy) from error
@@ -141,8 +140,7 @@ class Storage:
         with self._errors(path):
             if path.endswith(appended.SUFFIX):
                 return appended.read(self.fs, target)
-            with self.fs.open_input_stream(target) as stream:
-                return bytes(stream.read())
+            return filesystem.read_whole(self.fs, target)
 
     def read_on(self, path: str, place: Place) -> tuple[bytes, Place]:
         """The whole lines that were appended after `place`, and the place after them; none if there is no file yet.
@@ -175,9 +173,9 @@ class Storage:
             if path.endswith(appended.SUFFIX):
                 appended.remove_later_parts(self.fs, target)
             if self.is_local:
-                write_local(Path(target), content)
+                filesystem.write_local(Path(target), content)
             else:
-                put(self.fs, target, content)
+                filesystem.put(self.fs, target, content)
 
     def write_json(self, path: str, value: object) -> None:
         """JSON with sorted keys and no NaN, so that the same value gives the same bytes."""
@@ -224,7 +222,7 @@ class Storage:
             raise StorageError(f"{self.location(target)} exists already", "choose another name")
         with self._errors(source):
             self._made.clear()
-            if not is_object_store(self.fs):
+            if not filesystem.is_object_store(self.fs):
                 self.fs.move(self._below(source), self._below(target))
                 return
             for name in self.files_below(source):
@@ -246,7 +244,7 @@ class Storage:
             self.fs.delete_file(self._below(path))
 
     def _make_folder(self, folder: str) -> None:
-        if must_make_folders(self.fs) and folder not in self._made:
+        if filesystem.must_make_folders(self.fs) and folder not in self._made:
             self.fs.create_dir(folder, recursive=True)
             if not self.is_local:  # a disk is quickly asked, and another process may have removed it
                 self._made.add(folder)
@@ -279,5 +277,5 @@ class Storage:
         except FileNotFoundError as error:
             raise NotFoundError(f"{self.location(path)} does not exist", "check the name and --storage") from error
         except OSError as error:
-            what, remedy = told(error)
+            what, remedy = filesystem.told(error)
             raise StorageError(f"{self.location(path)}: {what}", remedy) from error

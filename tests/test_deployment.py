@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,10 @@ def test_a_port_that_cannot_be_is_refused(port: int) -> None:
 def test_the_url_of_an_endpoint_for_everyone_is_one_that_can_be_asked() -> None:
     everywhere = deployment.Deployment(CLUSTER, Plan(traffic_of({"mnist": 1}), "/store", host=EVERYWHERE[0], port=80))
     assert everywhere.url == "http://127.0.0.1:80"
+
+
+def test_an_endpoint_is_started_on_the_head_where_it_listens() -> None:
+    elsewhere = replace(CLUSTER, head="10.0.0.1", embedded=False)
+    with pytest.raises(InputError, match=r"listens on the cluster's head, 10\.0\.0\.1") as refused:
+        deployment._check_place(elsewhere, "127.0.0.1", 8000)
+    assert "ray exec" in str(refused.value.remedy)

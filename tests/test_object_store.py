@@ -231,6 +231,35 @@ class Interrupted:
         return stream
 
 
+class Changing:
+    """A file system on which a file is replaced each time between opening it and reading it, so many times."""
+
+    type_name = "s3"
+
+    def __init__(self, place: Storage, contents: list[bytes]) -> None:
+        self._place, self._contents = place, contents
+
+    def open_input_file(self, source: str) -> Any:
+        file = self._place.fs.open_input_file(source)
+        if self._contents:
+            self._place.write("file", self._contents.pop(0))
+        return file
+
+
+@pytest.mark.parametrize("contents", [[b"short"], [b"longer than before"], [b"x", b"yy", b"zzz"]])
+def test_what_is_replaced_while_it_is_read_is_read_whole(contents: list[bytes], place: Storage) -> None:
+    place.write("file", b"a first one")
+    read = filesystem.read_whole(Changing(place, list(contents)), place.full("file"))
+    assert read == contents[-1]
+
+
+def test_what_never_stays_the_same_is_an_error(place: Storage) -> None:
+    place.write("file", b"")
+    endless = Changing(place, [b"x" * size for size in range(1, 2 * filesystem.READS)])
+    with pytest.raises(OSError, match="faster"):
+        filesystem.read_whole(endless, place.full("file"))
+
+
 def test_ctrl_c_in_the_middle_of_a_put_leaves_the_whole_of_it(place: Storage) -> None:
     place.write("file", "before")
     with pytest.raises(KeyboardInterrupt):

@@ -87,7 +87,7 @@ _NODES = (
     Chart(
         "GPU use", "Of each GPU of each node.", "percent", (Curve("ray_node_gpus_utilization", "{{ip}} {{GpuIndex}}"),)
     ),
-    Chart("GPU memory used", "Of each GPU.", "decmbytes", (Curve("ray_node_gram_used", "{{ip}} {{GpuIndex}}"),)),
+    Chart("GPU memory used", "Of each GPU.", "mbytes", (Curve("ray_node_gram_used", "{{ip}} {{GpuIndex}}"),)),
     Chart("CPU use", "Of each node.", "percent", (Curve("ray_node_cpu_utilization", "{{ip}}"),)),
     Chart("Memory used", "Of each node.", "percentunit", (Curve("ray_node_mem_used / ray_node_mem_total", "{{ip}}"),)),
 )

@@ -93,7 +93,7 @@ def contents(study: str, experiment: Experiment, files: Files, chronicle: Chroni
 
 
 def _thinned(trials: Sequence[TrialView], chronicle: Chronicle) -> tuple[list[TrialView], str]:
-    """The trials, of which all but the best lose most of their curves if there are too many; and a note that says so."""
+    """The trials, of which all but the best lose most of their curves if there are too many; and a note about it."""
     total = sum(len(found.epochs) for found in trials)
     if total <= MAX_EPOCHS:
         return list(trials), ""

@@ -201,11 +201,11 @@ def _best_by_cell(search: Search, x: str, y: str) -> tuple[list[Sample], list[st
     both = _with_both(search, x, y)
     if len(both) <= _STEPS:
         return both, []
-    cells: dict[tuple[Any, Any], Sample] = {}
+    cells: dict[str, Sample] = {}
     for sample in both:
-        place = _rounded(search, x, sample.config[x]), _rounded(search, y, sample.config[y])
-        cells.setdefault(place, sample)
-    moved = [_moved(sample, {x: place[0], y: place[1]}) for place, sample in cells.items()]
+        place = {path: _rounded(search, path, sample.config[path]) for path in (x, y)}
+        cells.setdefault(repr(place), _moved(sample, place))  # as a text: 1, 1.0 and true are equal
+    moved = list(cells.values())
     return moved, [f"{len(both):,} trials in steps of 1/{_STEPS} of an axis, the best of each"]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import uvicorn
@@ -59,6 +59,9 @@ class Board:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._entry(scope, receive, send)
 
+    async def _has_gone(self, request: Request) -> bool:
+        return self.closing or await request.is_disconnected()
+
     def _add_pages(self, application: FastAPI) -> None:
         @application.get("/")
         def page(request: Request) -> Response:
@@ -86,7 +89,8 @@ class Board:
         @application.get("/api/studies/{study}/events")
         def events(request: Request, study: str, since: str = "") -> Response:
             stamp = request.headers.get("last-event-id", since)
-            news = _news(shelf.study(study), stamp, lambda: self.closing)
+            watched = shelf.study(study)
+            news = _news(watched, stamp, lambda: self._has_gone(request))
             return StreamingResponse(news, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
         @application.get("/api/studies/{study}/trials/{number}")
@@ -117,11 +121,11 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-async def _news(watched: Watched, stamp: str, is_closing: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def _news(watched: Watched, stamp: str, has_gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
     """What changes in a study, as server-sent events: at most one for each look at its log."""
     yield b": here\n\n"
     silent_s = 0.0
-    while not is_closing():
+    while not await has_gone():
         try:
             if await asyncio.to_thread(watched.look) != stamp:
                 content = await asyncio.to_thread(watched.since, stamp)

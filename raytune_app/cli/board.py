@@ -34,6 +34,7 @@ def _board(args: argparse.Namespace) -> int:
     from urllib.parse import quote
 
     from raytune_app.board.server import Board, Server
+    from raytune_app.cli.interrupt import terminate_as_interrupt
     from raytune_app.tuning.folder import open_study
 
     storage = open_storage(args)
@@ -49,6 +50,7 @@ def _board(args: argparse.Namespace) -> int:
         import webbrowser
 
         webbrowser.open(url)
+    terminate_as_interrupt()
     try:
         board = Board(storage, token, args.host)
         if study:

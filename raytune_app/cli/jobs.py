@@ -10,8 +10,7 @@ from raytune_app.cli.output import result, say
 from raytune_app.cli.place import open_storage
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
-
+    from raytune_app.jobs.client import Jobs
     from raytune_app.jobs.submit import Submitted
 
 ADDRESS_HELP = "the cluster's dashboard, for example http://127.0.0.1:8265 (default: $RAY_API_SERVER_ADDRESS)"
@@ -78,7 +77,7 @@ def _told(submitted: Submitted, address: str) -> str:
     return f"{sent}\njob {submitted.job}: {address}/#/jobs/{submitted.job}"
 
 
-def _follow(client: JobSubmissionClient, submitted: Submitted, then: list[str]) -> int:
+def _follow(client: Jobs, submitted: Submitted, then: list[str]) -> int:
     """Ctrl-C leaves the study alone."""
     from raytune_app.jobs.follow import follow
 
@@ -91,7 +90,7 @@ def _follow(client: JobSubmissionClient, submitted: Submitted, then: list[str]) 
     return 0 if ended_well else 1
 
 
-def _shared_storage(args: argparse.Namespace, client: JobSubmissionClient) -> str:
+def _shared_storage(args: argparse.Namespace, client: Jobs) -> str:
     """Where the study will be. Raises InputError if that is this user's home, which other machines do not see."""
     from raytune_app.errors import InputError
     from raytune_app.filesystem import refuse_credentials

@@ -44,6 +44,7 @@ class Cluster:
         embedded: started by us, on this machine, and stopped by `stop`.
         token_file: where the token is that opens the dashboard; None if it is not in a file or auth is off.
         cpus, gpus: what the whole cluster has.
+        head: the address of the head, if that is another machine than this one; None if it is this one.
     """
 
     dashboard_url: str | None
@@ -51,6 +52,7 @@ class Cluster:
     token_file: Path | None
     cpus: float
     gpus: float
+    head: str | None = None
     _folder: Path | None = None
     _roots: list[psutil.Process] = field(default_factory=list)
     _connected: bool = True
@@ -124,7 +126,7 @@ def connect(
     address = address or os.environ.get("RAY_ADDRESS")
     os.environ.update({name: value for name, value in import_environment.items() if name not in os.environ})
     if _is_connected():
-        return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals(), _connected=False)
+        return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals(), _other_head(), _connected=False)
     logging.getLogger("ray").setLevel(logging.ERROR)
     beside = threading.Thread(target=_import, args=(meanwhile,))
     beside.start()
@@ -181,7 +183,16 @@ def _attach(address: str, metadata: dict[str, str]) -> Cluster:
         _init(metadata, address=address)
     except Exception as error:
         raise InputError(f"cannot connect to Ray at {address}: {_first_line(error)}", ADDRESS_REMEDY) from error
-    return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals())
+    return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals(), _other_head())
+
+
+def _other_head() -> str | None:
+    """The head's address, if this process is on another node."""
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    heads = [node for node in ray.nodes() if "node:__internal_head__" in node["Resources"]]
+    return next((node["NodeManagerAddress"] for node in heads if node["NodeID"] != own), None)
 
 
 def _init(metadata: dict[str, str], **settings: Any) -> None:

@@ -48,7 +48,7 @@ Facts = dict[str, Any]
 
 
 def by_job(client: JobSubmissionClient, url: str, storage: str = "", *, insecure: bool = False) -> Facts:
-    """Facts by a job, which is deleted afterwards.
+    """Facts by a job; it stays in the dashboard's list, with its log.
 
     Args:
         url: of the dashboard.
@@ -127,14 +127,14 @@ def _told(client: JobSubmissionClient, request: Request) -> tuple[Facts, str | N
     runtime_env = {"py_modules": [str(package)], "excludes": _SENT_WITHOUT, "env_vars": variables}
     name = f"raytune-check-{secrets.token_hex(4)}"
     try:
-        job = client.submit_job(entrypoint=ENTRYPOINT, submission_id=name, runtime_env=runtime_env)
+        job = client.submit_job(
+            entrypoint=ENTRYPOINT, submission_id=name, runtime_env=runtime_env, metadata={"raytune": "check"}
+        )
         ended = _within(JOB_DEADLINE_S, lambda: client.get_job_status(job).is_terminal())
         log = client.get_job_logs(job)
         if not ended:
             client.stop_job(job)
             return {}, f"the job {job} has not ended within {JOB_DEADLINE_S:.0f} s"
-        with suppress(RuntimeError):
-            client.delete_job(job)
     except (RuntimeError, OSError, ValueError) as error:
         return {}, one_line(error)
     return _read(log)

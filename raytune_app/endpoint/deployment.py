@@ -199,7 +199,10 @@ def deploy(
 
 
 def _check_place(cluster: Cluster, host: str, port: int) -> None:
-    """A free port, and a Serve that runs nothing: to start would replace what others use."""
+    """On the head, a free port, and a Serve that runs nothing: to start would replace what others use."""
+    if cluster.head is not None:
+        said = f"the endpoint listens on the cluster's head, {cluster.head}, and this is another machine"
+        raise InputError(said, "run it there: ray exec cluster.yaml 'raytune serve ...'")
     if running := sorted(_client(cluster).get_serve_details()["applications"]):
         raise InputError(
             f"Serve on this cluster runs already: {', '.join(running)}", "stop that first, or use another cluster"

@@ -15,6 +15,9 @@ from raytune_app.errors import InputError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
+    Jobs = JobSubmissionClient
+    """For rooms that do without Ray."""
+
 ANSWER_S = 10.0
 TUNNEL = "`ray dashboard cluster.yaml` brings it to http://127.0.0.1:8265; check --address and that the head runs"
 NO_TOKEN = "copy the cluster's token into ~/.ray/auth_token, or set RAY_AUTH_TOKEN"  # noqa: S105  # says where it goes

@@ -43,13 +43,12 @@ class Beacon:
     Args:
         folder: of the study that this process works on.
         conductor: of the same study; only `attend` touches it.
-        slots: how many trials run at once.
     """
 
-    def __init__(self, folder: StudyFolder, conductor: Conductor, slots: int) -> None:
+    def __init__(self, folder: StudyFolder, conductor: Conductor) -> None:
         self._folder, self._conductor = folder, conductor
         self._driver = this_process()
-        self._standing: dict[str, Any] = {"slots": slots, "waiting": [], "nodes": []}
+        self._standing: dict[str, Any] = {"slots": 0, "waiting": [], "nodes": []}
         self._heard: queue.Queue[Command | RaytuneError] = queue.Queue()
         self._over = threading.Event()
         is_local = folder.storage.is_local
@@ -69,10 +68,13 @@ class Beacon:
         self._over.set()
         self._thread.join()
 
-    def attend(self, look: Callable[[], tuple[Pending, Sequence[Node]]]) -> None:
+    def attend(self, slots: int, look: Callable[[], tuple[Pending, Sequence[Node]]]) -> None:
         """Carry out what was asked since the last call, and now and then `look` who waits.
 
         Call it often, where the conductor is used. Raises StudyError if another driver works on the study.
+
+        Args:
+            slots: how many trials run at once.
         """
         while not self._heard.empty():
             self._carry_out(self._heard.get())
@@ -80,7 +82,7 @@ class Beacon:
             self._looked_s = time.monotonic()
             pending, nodes = look()
             waiting = [{"trial": trial, "asked": asked, "why": why(asked, nodes)} for trial, asked in pending]
-            self._standing = {**self._standing, "waiting": waiting, "nodes": [asdict(node) for node in nodes]}
+            self._standing = {"slots": slots, "waiting": waiting, "nodes": [asdict(node) for node in nodes]}
 
     def _carry_out(self, heard: Command | RaytuneError) -> None:
         if isinstance(heard, RaytuneError):

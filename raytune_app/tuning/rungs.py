@@ -9,9 +9,6 @@ from raytune_app.tuning.account import Account
 from raytune_app.tuning.schedule.base import Verdict
 from raytune_app.tuning.view import Event, TrialState, TrialView
 
-RESTARTED = "restarted"
-"""Why a trial goes on that had not left its rung: its process had died."""
-
 
 @dataclass(frozen=True, slots=True)
 class RungRow:
@@ -53,7 +50,7 @@ def _went_on(trial: TrialView, row: Event) -> bool:
     """A schedule that stops trials says so at once; one that pauses them resumes those that it promotes."""
     if row["decision"] == Verdict.CONTINUE or (trial.last or row)["epoch"] > row["epoch"]:
         return True
-    return any(stint.epoch == row["epoch"] and stint.reason != RESTARTED for stint in trial.stints[1:])
+    return any(stint.epoch == row["epoch"] for stint in trial.stints[1:])
 
 
 def _waits(trial: TrialView, row: Event) -> bool:

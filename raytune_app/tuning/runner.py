@@ -16,6 +16,7 @@ import torch
 from ray import tune
 from ray._private.state import available_resources_per_node
 from ray.tune.experiment import Trial
+from ray.util.placement_group import placement_group_table
 
 from raytune_app.data.arrays import Training
 from raytune_app.process import environment, signals_kept
@@ -67,7 +68,7 @@ def run_trials(
 
     def attend(trials: list[Any]) -> None:
         if beacon is not None:
-            beacon.attend(lambda: (_pending(trials, resources), _nodes()))
+            beacon.attend(resources.slots, lambda: (_pending(trials, resources), _nodes()))
 
     callback = ConductedCallback(conductor, folder.storage.full(folder.paths / name), name, attend)
     # Tune installs handlers for these signals and leaves them; what comes after the trials needs its own again.
@@ -113,13 +114,21 @@ def _bundles(resources: TrialResources, gpus: float | None) -> tune.PlacementGro
 
 
 def _pending(trials: list[Any], resources: TrialResources) -> list[tuple[int | None, dict[str, float]]]:
-    """The trials that Ray has no room for yet, and what each asks for."""
+    """The trials that Ray has no room for yet, and what each asks for; those whose process starts have room."""
+    pending = [trial for trial in trials if trial.status == Trial.PENDING]
+    starting = _rooms() - sum(trial.status == Trial.RUNNING for trial in trials)
     return [
         (trial.config["trial"], {name: amount * resources.workers for name, amount in bundle.items()})
-        for trial in trials
-        if trial.status == Trial.PENDING
+        for trial in pending[max(0, starting) :]
         for bundle in [resources.bundle(trial.config["gpus"])]
     ]
+
+
+def _rooms() -> int:
+    """How many placement groups of this driver Ray has found room for: Tune makes one a trial."""
+    own = ray.get_runtime_context().get_job_id()
+    groups = placement_group_table().values()
+    return sum(group["state"] == "CREATED" and group["placement_group_id"].endswith(own) for group in groups)
 
 
 def _nodes() -> list[Node]:

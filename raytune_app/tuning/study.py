@@ -132,8 +132,9 @@ def tune(prepared: Prepared, observers: Sequence[Observer] = ()) -> Outcome:
     folder = prepared.folder
     conductor = _conductor(prepared, EventLog(folder.storage, folder.paths, observers))
     try:
-        if not conductor.over:
-            _run(prepared, conductor)
+        with Beacon(folder, conductor) as beacon:
+            if not conductor.over:
+                _run(prepared, conductor, beacon)
     except KeyboardInterrupt:
         outcome = conclude(folder, prepared.experiment, conductor)  # before Tune took Ctrl-C over
     except BaseException as error:
@@ -199,7 +200,7 @@ def _conductor(prepared: Prepared, log: EventLog) -> Conductor:
     return conductor
 
 
-def _run(prepared: Prepared, conductor: Conductor) -> None:
+def _run(prepared: Prepared, conductor: Conductor, beacon: Beacon) -> None:
     experiment, resources, folder = prepared.experiment, prepared.resources, prepared.folder
     shared = TrialInput(
         experiment=experiment.to_dict(),
@@ -220,8 +221,7 @@ def _run(prepared: Prepared, conductor: Conductor) -> None:
         resources = _packed(experiment, resources, choice.get("gpu"))
         shared = replace(shared, speed=Speed.from_dict(choice["speed"]), gpus=resources.gpus)
         conductor.assign(resources.gpus)
-    with Beacon(folder, conductor, resources.slots) as beacon:
-        run_trials(shared, folder, conductor, resources, beacon=beacon)
+    run_trials(shared, folder, conductor, resources, beacon=beacon)
 
 
 def _packed(experiment: Experiment, resources: TrialResources, gpu: Mapping[str, float] | None) -> TrialResources:

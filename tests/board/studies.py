@@ -11,6 +11,14 @@ from raytune_app.spec import Experiment, parse
 from raytune_app.tuning.view import Event, StudyView
 
 Config = dict[str, Any]
+EVIL = ["<b>bold</b>", "<img src=x onerror=alert(1)>", "<a href='javascript:alert(1)'>x</a>", "a&lt;b"]
+MIXED: Config = {
+    "evil": {"choice": EVIL},
+    "mixed": {"choice": [1, True, "1", 1.0, "true", None]},
+    "step": {"quniform": [0.0, 0.9, 0.3]},
+    "width": {"lograndint": [2, 33]},
+    "rate": {"loguniform": [1e-4, 1e-1]},
+}
 _BEGIN = datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 

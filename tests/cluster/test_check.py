@@ -219,7 +219,7 @@ class Jobs:
     """A Jobs API that answers with a log."""
 
     def __init__(self, log: str) -> None:
-        self.log, self.deleted, self.told = log, False, dict[str, Any]()
+        self.log, self.told = log, dict[str, Any]()
 
     def submit_job(self, **told: Any) -> str:
         self.told = told
@@ -230,9 +230,6 @@ class Jobs:
 
     def get_job_logs(self, job: str) -> str:
         return self.log
-
-    def delete_job(self, job: str) -> None:
-        self.deleted = True
 
 
 @pytest.fixture
@@ -245,10 +242,10 @@ def _quiet_head(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestByJob:
     """What is asked travels in the environment, and what is printed comes back."""
 
-    def test_facts_come_out_of_the_log_and_the_job_goes(self, tmp_path: Path) -> None:
+    def test_facts_come_out_of_the_log(self, tmp_path: Path) -> None:
         jobs = Jobs(f"noise\n{MARK}{json.dumps({'nodes': [], 'gcs': 'a:1'})}\nmore noise")
         facts = survey.by_job(jobs, "http://head:8265", str(tmp_path))
-        assert (facts["gcs"], facts["failed"], jobs.deleted) == ("a:1", None, True)
+        assert (facts["gcs"], facts["failed"]) == ("a:1", None)
         assert list(tmp_path.iterdir()) == [], "the notes are taken away"
 
     def test_the_command_is_fixed_whatever_the_storage_is_called(self, tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def test_it_shows_the_best_the_rungs_the_counts_and_the_use(told: Told) -> None:
 
 
 def test_it_shows_who_waits_for_what_and_what_is_free(told: Told) -> None:
-    waiting = [{"trial": None, "asked": {"CPU": 1, "GPU": 0.25, "memory": 2**30}, "why": f"no GPU {HOSTILE}"}]
+    waiting: list[dict[str, Any]] = [
+        {"trial": None, "asked": {"CPU": 1, "GPU": 0.25, "memory": 2**30}, "why": f"no GPU {HOSTILE}"}
+    ]
     waiting += [{"trial": trial, "asked": {"CPU": 1, "memory": 2**30}, "why": ""} for trial in (0, 1)]
     resources = {"CPU": 2.0, "GPU": 1.0, "memory": 2.0**30, "node:10.0.0.1": 1.0, "object_store_memory": 5.0}
     node = {"name": "n1", "address": "10.0.0.1", "resources": resources, "available": {"CPU": 1.0}}

@@ -82,11 +82,14 @@ def test_a_driver_elsewhere_is_lost_when_it_is_silent_and_may_come_back(told: To
     told.beat(now - timedelta(seconds=40), ELSEWHERE)
     watching.poll()
     assert watching.is_lost and not watching.is_over, "a cluster may start it again"
+    clock[0] += RESTART_S - 1
     told.beat(datetime.now(UTC), ELSEWHERE)
     watching.poll()
     assert not watching.is_lost
     told.beat(now - timedelta(seconds=40), ELSEWHERE)
     watching.poll()
+    clock[0] += 2
+    assert not watching.is_over, "it is lost anew"
     clock[0] += RESTART_S
     assert watching.is_over
 

@@ -23,12 +23,18 @@ from tests.e2e.ray_nodes import RayNodes
 DEADLINE_S = 240.0
 PACE = """
 import time
+from pathlib import Path
 
 import ray
 
 
 def train(context):
     where = ray.get_runtime_context().get_node_id()
+    if meeting := context.params.get("meeting"):  # nobody goes on before all are there at once
+        (Path(meeting) / str(context.seed)).touch()
+        deadline = time.monotonic() + 200
+        while len(list(Path(meeting).iterdir())) < context.params["together"] and time.monotonic() < deadline:
+            time.sleep(0.05)
     for epoch in range(context.epoch, context.experiment.train.epochs):
         time.sleep(context.params["sleep_s"])
         (context.folder / "epoch").write_text(str(epoch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,9 @@ def laptop(nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_four_trials_share_each_gpu_of_two_nodes_and_two_studies_do_not_mix(laptop: Laptop) -> None:
-    spec = laptop.spec(
-        "wide", trials=8, train={"epochs": 3}, params={"sleep_s": 2.0, "x": {"uniform": [0, 1]}}, **QUARTER
-    )
+    (meeting := laptop.home / "meeting").mkdir()
+    params = {"sleep_s": 0.1, "x": {"uniform": [0, 1]}, "meeting": str(meeting), "together": 8}
+    spec = laptop.spec("wide", trials=8, train={"epochs": 3}, params=params, **QUARTER)
     small = laptop.spec("small", trials=2, train={"epochs": 2})
     wide, other = laptop.submit(spec, laptop.code("first")), laptop.submit(small, laptop.code("second"))
     most: list[int] = []
@@ -45,7 +46,7 @@ def test_four_trials_share_each_gpu_of_two_nodes_and_two_studies_do_not_mix(lapt
     def look() -> bool:
         waiting = (read_status(other) or {}).get("waiting", [])
         most.append(len(waiting))
-        return other.record()["state"] == "finished" and wide.record()["state"] == "finished"
+        return {other.record()["state"], wide.record()["state"]} == {"finished"}
 
     laptop.until(look, "both studies finished")
     check_nothing_was_lost(wide, trials=8, epochs=3)
@@ -106,7 +107,7 @@ def test_the_third_study_of_a_user_waits_is_told_so_and_can_be_stopped(laptop: L
         laptop.raytune("stop", study.study)
         assert study.record()["state"] == "stopped" and not events(study)
     for study in (first, second):
-        laptop.until(lambda study=study: kinds(study, "epoch"), "it began")
+        laptop.until(partial(kinds, study, "epoch"), "it began")
         laptop.raytune("pause", study.study)
         assert study.record()["state"] == "paused"
 

@@ -99,9 +99,9 @@ def with_graph(registry: Registry, make_draft: MakeDraft) -> Registry:
     registry.register("mnist", draft)
     found = registry.find("mnist@1")
     model = Predictor.of(found)
-    from serving.versions.predictor import _rebuild
+    from raytune_app.models.stored import rebuild
 
-    graph = onnx_graph(_rebuild(found.model, draft.weights), (1, 28, 28))  # type: ignore[arg-type]
+    graph = onnx_graph(rebuild(found.model, draft.weights), (1, 28, 28))  # type: ignore[arg-type]
     assert graph is not None
     registry.register("mnist", Draft(draft.model, draft.weights, draft.golden, draft.card, graph))
     assert model.engine == "torch"

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from raytune_app.spec import Experiment, parse
-from raytune_app.tuning import planner, rungs
 from raytune_app.tuning.account import Account, devices_of
 from raytune_app.tuning.budget import Budget
 from raytune_app.tuning.rungs import rung_table
@@ -59,6 +58,8 @@ def test_it_says_what_the_whole_log_says_after_every_event(scheduler: str, tmp_p
         scored = {n: best[objective.metric] for n, best in bests.items() if best}
         leader = account.leader
         assert (leader.number if leader else None) == max(scored, key=lambda n: (scored[n], -n), default=None)
+        judged = {(n, row["rung"]): row for n, trial in view.trials.items() for row in trial.epochs if row["rung"]}
+        assert {(n, rung): row for rung, rows in account.judged.items() for n, row in rows.items()} == judged
         if view.state is StudyState.RUNNING:
             assert account._total == view.progress()[0]
     assert len(events) > 50
@@ -105,11 +106,18 @@ def test_the_rungs_hold_who_came_and_who_went_on(scheduler: str, tmp_path: Path)
         assert row.promoted >= sum(len(trial.epochs) > row.epoch for trial in trials)
         assert row.waiting <= sum(trial.state is TrialState.PAUSED for trial in trials)
         assert row.best is not None and row.cutoff is not None and row.best >= row.cutoff
-    if scheduler == "promotion":
-        promoted = [event for event in events if event.get("reason") == "promoted" and event["epoch"] == 1]
-        assert table[0].promoted == len({event["trial"] for event in promoted})
-        assert table[0].waiting == table[0].reached - table[0].promoted
-    assert rungs.RESTARTED == planner.RESTARTED
+
+
+def test_a_promoted_trial_has_left_its_rung_before_it_reports_again(tmp_path: Path) -> None:
+    experiment = _experiment("promotion")
+    account, promoted = Account(experiment.objective), set[int]()
+    for event in _killed_now_and_then(experiment, tmp_path):
+        account.apply(event)
+        if event.get("reason") == "promoted" and event["epoch"] == 1:
+            promoted.add(event["trial"])
+        assert sum(row.promoted for row in rung_table(account) if row.epoch == 1) == len(promoted)
+    first = rung_table(account)[0]
+    assert first.waiting == first.reached - first.promoted > 0
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def _until(done: Callable[[], object]) -> None:
 
 
 def _attend(listening: Beacon) -> None:
-    listening.attend(lambda: ([(3, {"CPU": 1.0})], [NODE]))
+    listening.attend(2, lambda: ([(3, {"CPU": 1.0})], [NODE]))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_study_ends_when_somebody_asks(
         _attend(listening)
         return conductor.over
 
-    with Beacon(folder, conductor, slots=2) as listening:
+    with Beacon(folder, conductor) as listening:
         send(folder, Command(order, "ben"))
         _until(hears)
     assert (conductor.stop_state, conductor.was_asked) == (state, True)
@@ -77,14 +77,14 @@ def test_a_study_ends_when_somebody_asks(
 def test_what_was_asked_of_an_earlier_driver_is_forgotten(folder: StudyFolder, experiment: Experiment) -> None:
     send(folder, Command(Order.STOP, "ben"))
     conductor = _conductor(folder, experiment)
-    with Beacon(folder, conductor, slots=2) as listening:
+    with Beacon(folder, conductor) as listening:
         _until(lambda: read_status(folder))
         _attend(listening)
     assert not conductor.over
 
 
 def test_the_sign_of_life_tells_who_waits_and_why(folder: StudyFolder, experiment: Experiment) -> None:
-    with Beacon(folder, _conductor(folder, experiment), slots=2) as listening:
+    with Beacon(folder, _conductor(folder, experiment)) as listening:
         _attend(listening)
         _until(lambda: (read_status(folder) or {}).get("waiting"))
         status = read_status(folder)
@@ -102,7 +102,7 @@ def test_a_driver_that_was_replaced_writes_nothing_more(folder: StudyFolder, exp
     def attend_for_ever() -> None:
         _until(lambda: _attend(listening))
 
-    with Beacon(folder, conductor, slots=2) as listening:
+    with Beacon(folder, conductor) as listening:
         folder.update(driver={"host": "elsewhere", "pid": 1, "started": 0.0})
         with pytest.raises(StudyError, match="worked on by process 1 of elsewhere"):
             attend_for_ever()

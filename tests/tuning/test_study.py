@@ -16,7 +16,7 @@ from raytune_app.tuning.view import StudyState, TrialState
 
 if TYPE_CHECKING:
     from raytune_app.cluster import Cluster
-    from raytune_app.tuning.study import Outcome
+    from raytune_app.tuning.ending import Outcome
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 
@@ -67,7 +67,7 @@ def test_an_interruption_before_the_first_trial_leaves_a_stopped_study(
 ) -> None:
     from raytune_app.tuning import study
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "run_trials", interrupted)
@@ -80,7 +80,7 @@ def test_the_speed_is_measured_once_on_each_machine(
 ) -> None:
     from raytune_app.tuning import study
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "run_trials", interrupted)
@@ -116,7 +116,7 @@ def test_an_error_in_the_middle_keeps_the_winner_so_far(
 
 
 def _without_times(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    measured = ("time", "study", "examples_per_s", "epoch_s")  # what differs between equal runs
+    measured = ("time", "study", "examples_per_s", "epoch_s", "host", "pid")  # what differs between equal runs
     return [{key: value for key, value in event.items() if key not in measured} for event in events]
 
 

@@ -22,7 +22,8 @@ from raytune_app.tuning.view import Role, StudyState
 
 if TYPE_CHECKING:
     from raytune_app.cluster import Cluster
-    from raytune_app.tuning.study import Outcome, Prepared
+    from raytune_app.tuning.ending import Outcome
+    from raytune_app.tuning.study import Prepared
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 

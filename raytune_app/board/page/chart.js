@@ -170,7 +170,7 @@ function axes(context, scene, box, X, Y) {
   context.strokeStyle = line;
   context.textAlign = "center";
   context.textBaseline = "top";
-  for (const [value, label] of ticks(scene.x, (box.right - box.left) / 80)) {
+  for (const [value, label] of ticks(scene.x, (box.right - box.left) / 65)) {
     const x = Math.round(X(value)) + 0.5;
     rule(context, x, box.top, x, box.bottom);
     context.fillText(label, x, box.bottom + 6);

@@ -21,7 +21,7 @@ const DRAWN_HERE = new Set(["curves", "timeline"]);
 
 export class StudyPage {
   constructor(source, study, tab = "curves") {
-    Object.assign(this, { source, study, tab });
+    Object.assign(this, { source, study, wanted: tab });
     this.panels = {};
     this.open = (trial) => { location.hash = `#/study/${encodeURIComponent(this.study.head.id)}/trial/${trial.number}`; };
     this.header = h("div");
@@ -32,7 +32,7 @@ export class StudyPage {
     this.chosen = new Set();
     this.table = new Table("trials", [], {
       id: ({ number }) => number, open: this.open, marked: (trial) => trial === this.study.leader,
-      glance: (trial) => this.tab === "curves" && this.panels.curves?.glance(trial ? trial.number : null),
+      glance: (trial) => this.shown === "curves" && this.panels.curves?.glance(trial ? trial.number : null),
       sort: { key: "best", way: study.sign() > 0 ? "down" : "up" }, hint: "filter: stopped lr<0.01",
     });
     this.after = h("div");
@@ -43,7 +43,6 @@ export class StudyPage {
       h("section", { class: "card", "aria-labelledby": "trials" }, h("h2", { id: "trials" }, "Trials"), this.table.element),
       this.after);
     this.update(study);
-    this.fetchFigures();
   }
 
   update(study) {
@@ -52,8 +51,10 @@ export class StudyPage {
     fill(this.header, header(study, this.source.note));
     const card = JSON.stringify([study.head.winner, study.leader?.number, study.leader?.best, study.head.state]);
     if (card !== this.carded) fill(this.card, winnerCard(study, this.open));
+    const before = this.shown;
     this.offer();
-    this.panels[this.tab]?.update(study);
+    if (this.shown === before) this.panels[before].update(study);
+    this.fetchFigures();
     this.table.update(study.all, columns(study, this.chosen, () => this.panels.curves?.choose(this.chosen)));
     if (card !== this.carded) fill(this.after, testPart(study), about(study));
     this.carded = card;
@@ -68,31 +69,47 @@ export class StudyPage {
     this.best = lead?.best ?? null;
   }
 
+  /** Which figures there are depends on how many trials have ended. */
   async fetchFigures() {
+    const ended = this.study.all.filter(({ state }) => state !== "running").length;
+    if (this.ended === ended) return;
+    this.ended = ended;
     try {
       this.figures = await this.source.figures(this.study.head.id);
     } catch {
-      this.figures = {};
+      this.figures ??= {};
     }
     this.offer();
-    this.show(this.tab);
   }
 
+  /** Put up the tabs that there are by now, and show the one that was asked for as soon as it is there. */
   offer() {
     const own = Object.entries(OWN).filter(([, [, , fits]]) => fits(this.study)).map(([name, [title]]) => [name, title]);
     const drawn = Object.entries(this.figures ?? {}).filter(([name]) => !DRAWN_HERE.has(name));
     const titles = Object.fromEntries([...own, ...drawn]);
-    if (Object.keys(titles).join() === Object.keys(this.titles).join() && this.shown) return;
+    const isSame = Object.keys(titles).join() === Object.keys(this.titles).join();
     this.titles = titles;
-    fill(this.tabs, Object.entries(titles).map(([name, title]) => h("button", {
-      type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "plot", on: { click: () => this.show(name) },
-    }, title)));
-    if (this.titles[this.tab] || this.figures) this.show(this.titles[this.tab] ? this.tab : "curves");
+    if (!isSame) {
+      const focused = this.tabs.contains(document.activeElement);
+      fill(this.tabs, Object.entries(titles).map(([name, title]) => h("button", {
+        type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "plot", on: { click: () => this.choose(name) },
+      }, title)));
+      if (focused) document.getElementById(`tab-${this.shown}`)?.focus();
+    }
+    const next = [this.wanted, this.shown, "curves"].find((name) => titles[name]);
+    if (next === this.wanted) this.wanted = null;
+    if (!isSame || next !== this.shown) this.show(next);
+  }
+
+  /** Show what a person has asked for, and let the address say so. */
+  choose(name) {
+    this.wanted = null;
+    this.show(name);
+    const here = `#/study/${encodeURIComponent(this.study.head.id)}${name === "curves" ? "" : `/${name}`}`;
+    if (location.hash) history.replaceState(null, "", here);
   }
 
   show(name) {
-    if (!this.titles[name]) return;
-    this.tab = name;
     for (const tab of this.tabs.children) {
       const isShown = tab.id === `tab-${name}`;
       tab.setAttribute("aria-selected", isShown);
@@ -103,19 +120,19 @@ export class StudyPage {
       const Own = OWN[name]?.[1];
       this.panels[name] = Own ? new Own(this.open) : new Figure(this.source, this.study.head.id, name);
     }
-    if (this.shown !== name) fill(this.panel, this.panels[name].element);
-    this.shown = name;
-    this.panels[name].update(this.study);
-    const here = `#/study/${encodeURIComponent(this.study.head.id)}${name === "curves" ? "" : `/${name}`}`;
-    if (location.hash && location.hash !== here) history.replaceState(null, "", here);
+    if (this.shown !== name) {
+      fill(this.panel, this.panels[name].element);
+      this.shown = name;
+      this.panels[name].update(this.study);
+    }
   }
 
   step(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     const names = Object.keys(this.titles);
-    this.show(names[(names.indexOf(this.tab) + step + names.length) % names.length]);
-    document.getElementById(`tab-${this.tab}`).focus();
+    this.choose(names[(names.indexOf(this.shown) + step + names.length) % names.length]);
+    document.getElementById(`tab-${this.shown}`).focus();
   }
 }
 
