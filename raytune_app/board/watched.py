@@ -68,7 +68,7 @@ class Watched:
                 self.experiment = self.folder.experiment()  # its budget may be another now
             self.chronicle.take(events)
             files = Files.of(self.folder)
-            if False:
+            if files != self._files:
                 self._files, self._files_version = files, self._files_version + 1
             self._looked = time.monotonic()
             return self.stamp

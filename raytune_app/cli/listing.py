@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 def add(subparsers: Any) -> None:
     """Add the verbs of this group."""
     studies = subparsers.add_parser("studies", help="list the studies of a storage, the newest first")
+    told = "also the studies of this cluster that are in other storages or have not begun: http://HOST:8265"
+    studies.add_argument("--address", metavar="URL", help=told)
+    studies.add_argument("--insecure", action="store_true", help="take a cluster that asks nobody for a token")
     studies.set_defaults(run=_studies)
     show = subparsers.add_parser("show", help="one study: its trials, its rungs, its winner, its test scores")
     show.add_argument("study", help=STUDY_HELP)
@@ -34,8 +37,39 @@ def _studies(args: argparse.Namespace) -> int:
     storage = open_storage(args)
     found = overviews(storage)
     text = drawn(table_of(found), styled=sys.stdout.isatty()) if found else f"no studies in {storage.uri}"
-    result(args, text, {"studies": [one.to_dict() for one in found]}, _next(found))
+    content: dict[str, Any] = {"studies": [one.to_dict() for one in found]}
+    if args.address:
+        content["elsewhere"] = _elsewhere(args, {one.study for one in found})
+        text += "\n" + _elsewhere_text(content["elsewhere"])
+    result(args, text, content, _next(found))
     return 0
+
+
+def _elsewhere(args: argparse.Namespace, known: set[str]) -> list[dict[str, str]]:
+    """The cluster's jobs of studies that are not in this storage: in another one, or not begun yet."""
+    from raytune_app.jobs.client import connect_jobs, jobs_address
+    from raytune_app.jobs.submit import study_jobs
+
+    client = connect_jobs(jobs_address(args.address), insecure=args.insecure)
+    return [
+        {**job.metadata, "job": job.submission_id, "state": str(job.status.value).lower()}
+        for job in study_jobs(client)
+        if job.metadata["study"] not in known
+    ]
+
+
+def _elsewhere_text(jobs: list[dict[str, str]]) -> str:
+    from raytune_app.display.columns import Columns
+    from raytune_app.display.drawn import drawn
+    from raytune_app.display.text import one_line
+
+    if not jobs:
+        return "the cluster has no studies of other storages"
+    words = ("study", "job", "user", "priority", "storage")
+    table = Columns(words, words)
+    for job in jobs:
+        table.add([one_line(job[key]) for key in ("study", "state", "user", "priority", "storage")])
+    return "on the cluster, in other storages or not begun:\n" + drawn(table)
 
 
 def table_of(found: list[Overview]) -> Columns:

@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.interrupt import INTERRUPTED
+from raytune_app.cli.jobs import ADDRESS_HELP
 from raytune_app.cli.output import result, say
-from raytune_app.cli.place import open_storage
+from raytune_app.cli.place import open_soon
 from raytune_app.cli.studies import STUDY_HELP
 
 if TYPE_CHECKING:
@@ -26,15 +27,19 @@ def add(subparsers: Any) -> None:
         "-f", "--follow", action="store_true", help="go on until the study ends (with --json one object an event)"
     )
     logs.add_argument("--trial", type=int, metavar="N", help="of this trial alone")
+    logs.add_argument("--driver", action="store_true", help="of a submitted study: its job's own log, from the cluster")
+    logs.add_argument("--address", metavar="URL", help=ADDRESS_HELP)
+    logs.add_argument("--insecure", action="store_true", help="take a cluster that asks nobody for a token")
     logs.set_defaults(run=_logs)
 
 
 def _logs(args: argparse.Namespace) -> int:
     from raytune_app.display.lines import Narrator
     from raytune_app.display.watching import Watching
-    from raytune_app.tuning.folder import open_study
 
-    watching = Watching(open_study(open_storage(args), args.study))
+    if args.driver:
+        return _tell_driver(args)
+    watching = Watching(open_soon(args))
     narrator = Narrator(watching.experiment)
     try:
         events = watching.poll()
@@ -45,6 +50,23 @@ def _logs(args: argparse.Namespace) -> int:
         return INTERRUPTED
     if watching.alarm:
         say(watching.alarm)
+    return 0
+
+
+def _tell_driver(args: argparse.Namespace) -> int:
+    """From the cluster alone: the study may never have come to the storage. Raises NotFoundError, InputError."""
+    from raytune_app.display.text import printable
+    from raytune_app.jobs.client import connect_jobs, jobs_address
+    from raytune_app.jobs.follow import follow
+    from raytune_app.jobs.submit import newest_job
+
+    client = connect_jobs(jobs_address(args.address), insecure=args.insecure)
+    job = newest_job(client, args.study)
+    if args.follow:
+        follow(client, job)
+    else:
+        text = client.get_job_logs(job)
+        result(args, printable(text).rstrip(), {"job": job, "log": text})
     return 0
 
 

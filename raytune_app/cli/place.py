@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
+import time
 from typing import TYPE_CHECKING
+
+from raytune_app.cli.output import say
 
 if TYPE_CHECKING:
     from raytune_app.registry import Registry
     from raytune_app.storage import Storage
+    from raytune_app.tuning.folder import StudyFolder
+
+BEGIN_S = 60.0
+"""For a study that was submitted to show up: its code is unpacked first."""
+LOOK_S = 0.3
+_WHOLE_ID = re.compile(r".+-\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 def open_storage(args: argparse.Namespace) -> Storage:
@@ -22,3 +32,25 @@ def open_registry(args: argparse.Namespace) -> Registry:
     from raytune_app.registry import Registry
 
     return Registry(open_storage(args))
+
+
+def open_soon(args: argparse.Namespace) -> StudyFolder:
+    """The study that is asked for; one that is named by its whole id may just have been submitted, and is waited for.
+
+    Raises NotFoundError.
+    """
+    from raytune_app.errors import NotFoundError
+    from raytune_app.tuning.folder import open_study
+
+    storage, until_s = open_storage(args), time.monotonic() + BEGIN_S
+    is_told = False
+    while True:
+        try:
+            return open_study(storage, args.study)
+        except NotFoundError:
+            if not _WHOLE_ID.fullmatch(args.study) or time.monotonic() > until_s:
+                raise
+        if not is_told:
+            say(f"waiting for {args.study} to begin")
+            is_told = True
+        time.sleep(LOOK_S)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.interrupt import INTERRUPTED
 from raytune_app.cli.output import result, say
-from raytune_app.cli.place import open_storage
+from raytune_app.cli.place import open_soon
 from raytune_app.cli.studies import STUDY_HELP
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ def _watch(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from raytune_app.display.watching import Watching
-    from raytune_app.tuning.folder import open_study
 
-    watching = Watching(open_study(open_storage(args), args.study))
+    watching = Watching(open_soon(args))
     console = Console(stderr=args.json)
     try:
         _follow(args, watching, console)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytune_app.errors import InputError, RaytuneError
+from raytune_app.errors import InputError, NotFoundError, RaytuneError
 from raytune_app.jobs.bundle import Bundle, make_bundle
 from raytune_app.jobs.order import ENTRYPOINT, VARIABLE, JobOrder
 from raytune_app.spec import Experiment
@@ -123,6 +123,14 @@ def study_jobs(client: JobSubmissionClient) -> list[Any]:
     """Ray's details of every job that is a study's, the newest first."""
     jobs = [job for job in client.list_jobs() if (job.metadata or {}).get("raytune") == "study"]
     return sorted(jobs, key=lambda job: job.metadata["submitted"], reverse=True)
+
+
+def newest_job(client: JobSubmissionClient, study: str) -> str:
+    """The id of the newest job of the study with this id, or whose id begins so. Raises NotFoundError."""
+    jobs = [job for job in study_jobs(client) if job.metadata["study"].startswith(study)]
+    if not jobs:
+        raise NotFoundError(f"the cluster knows no job of a study {study!r}", "`raytune studies --address` lists them")
+    return str(jobs[0].submission_id)
 
 
 def user_name() -> str:
