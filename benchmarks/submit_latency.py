@@ -1,8 +1,8 @@
-"""How long a person waits for a cluster: from submit to an id, to the first epoch, to its line in `watch`; stop to free.
+"""How long a person waits for a cluster: submit to an id, to the first epoch, to its line in `watch`; stop to free.
 
-A head and a worker of two CPUs, started here by `ray start`. `watch` is started as soon as `submit` has answered, and the
-time from the first epoch in the event log to its line counts. Each round is a study of its own; the first one also sends
-the package, the others find it there.
+A head and a worker of two CPUs, started here by `ray start`. `watch` is started as soon as `submit` has answered, and
+the time from the first epoch in the event log to its line counts. Each round is a study of its own; the first one also
+sends the package, the others find it there.
 
     python benchmarks/submit_latency.py [--rounds 3]
 """

@@ -86,6 +86,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
     from raytune_app.errors import InputError
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if port is not None and not 0 <= port < 2**16:
+        raise InputError(f"--port {port} is no port", "ports are 0 to 65535; 0 takes any that is free")
     tried = [port] if port is not None else [PORT, 0]
     why = ""
     for number in tried:
@@ -93,6 +95,4 @@ def _listen(host: str, port: int | None) -> socket.socket:
             return socket.create_server((host, number), family=family)
         except OSError as error:
             why = error.strerror or str(error)
-        except OverflowError:
-            why = "ports are 0 to 65535"
     raise InputError(f"the board cannot listen on {host}:{tried[-1]}: {why}", "choose another --host or --port")

@@ -1,6 +1,6 @@
 """The process of a submitted job: waits for the study's turn, runs its driver, and starts it again when it dies.
 
-It holds neither torch nor a connection to Ray, so a study that waits costs next to nothing. The driver is `raytune
+It holds neither torch nor a connection to Ray, so a study that waits costs little. The driver is `raytune
 resume STUDY` in a process of its own: a study begins, and goes on after a crash or a stop, in one and the same way.
 """
 
