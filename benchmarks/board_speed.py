@@ -123,7 +123,14 @@ def write_study(storage: Storage, name: str, trials: int, epochs: int = EPOCHS) 
     folder = StudyFolder(storage, StudyPaths(study))
     storage.write(folder.paths.spec, experiment(name, trials, epochs).to_yaml())
     storage.write(folder.paths.events, "".join(f"{json.dumps(event)}\n" for event in events(study, trials, epochs)))
-    record = {"study": study, "name": name, "state": "finished", "reason": None, "seed": 0, "versions": {}}
+    record: dict[str, Any] = {
+        "study": study,
+        "name": name,
+        "state": "finished",
+        "reason": None,
+        "seed": 0,
+        "versions": {},
+    }
     storage.write_json(
         folder.paths.state,
         {**record, "created": "2026-11-01T00:00:00+00:00", "data_fingerprint": "", "code_fingerprint": ""},

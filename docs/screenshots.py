@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 HERE = Path(__file__).parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VIEW = ViewportSize(width=1120, height=760)
+HIGH = ViewportSize(width=1120, height=1080)
 MAX_BYTES = 200_000
 ASHA = ("experiments/demo.yaml", "--set", "trials=27")
 PBT = ("experiments/mnist_pbt.yaml", "--set", "data.train_limit=3000")
@@ -76,7 +77,7 @@ def of_the_board(browser: Browser, url: str, asha: str, pbt: str) -> None:
         ("lineage", f"study/{pbt}/lineage", show_plot),
     ]
     for name, place, prepare in shots:
-        page = browser.new_page(viewport=VIEW)
+        page = browser.new_page(viewport=HIGH if name == "board" else VIEW)
         page.goto(f"{url}#/{place}")
         expect(page.locator("tr[data-id]").first).to_be_visible()
         prepare(page)
@@ -85,7 +86,8 @@ def of_the_board(browser: Browser, url: str, asha: str, pbt: str) -> None:
 
 
 def wait_for_plot(page: Page) -> None:
-    """A plot of the page's own, once something stands on it."""
+    """A plot of the page's own, once something stands on it, with the tabs of all others."""
+    expect(page.get_by_role("tab", name="Contour")).to_be_visible(timeout=30_000)
     page.wait_for_function(PAINTED)
 
 

@@ -17,7 +17,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "raytune_board"
+COOKIE = "raytune_board_"
+"""How a cookie's name begins; browsers do not tell ports apart, so each board has a name of its own."""
 FRAME = "/figure"
 """The page that draws one figure: apart from the board, since plotly compiles functions at run time."""
 OPEN = frozenset({"/assets/plotly.min.js", "/assets/frame.js", "/assets/frame.css", FRAME})
@@ -86,7 +87,7 @@ class Entry:
             await _answer(send, 401, "This is not the board's token. Open the address that `raytune board` printed.")
             return
         rest = f"?{urlencode(query)}" if query else ""
-        cookie = f"{COOKIE}={_kept(self._token)}; HttpOnly; SameSite=Lax; Path=/"
+        cookie = f"{_name(self._token)}={_kept(self._token)}; HttpOnly; SameSite=Lax; Path=/"
         to = [(b"location", f"/{rest}".encode()), (b"set-cookie", cookie.encode())]
         await _answer(send, 303, "", to)
 
@@ -96,10 +97,14 @@ class Entry:
         if scheme.lower() == "bearer" and _equal(bearer.strip(), self._token):
             return True
         try:
-            cookie = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(headers.get(b"cookie", "")).get(_name(self._token))
         except CookieError:
             return False
         return cookie is not None and _equal(cookie.value, _kept(self._token))
+
+
+def _name(token: str) -> str:
+    return COOKIE + _kept(token)[:8]
 
 
 def _kept(token: str) -> str:

@@ -26,6 +26,8 @@ _JOBS: dict[Role, Callable[[StudyView, Experiment], list[Job]]] = {Role.CONFIRM:
 _PHASE = {Role.BASELINE: Role.CONFIRM}
 """In which phase a role's trials run, where it is not the phase of that name."""
 
+_NOTES = ("command", "output")
+"""Events that change nothing about a trial."""
 RESTARTED = "restarted"
 """Why a trial goes on that no schedule had paused."""
 
@@ -88,7 +90,7 @@ class Planner:
 
     def follow(self, event: Event) -> None:
         """Keep up with an event that the log's view holds already."""
-        if "trial" not in event:
+        if "trial" not in event or event["event"] in _NOTES:
             return
         trial = self._log.view.trials[event["trial"]]
         match event["event"]:

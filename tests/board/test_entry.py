@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from raytune_app.board.entry import COOKIE, OPEN, Entry, Receive, Scope, Send
+from raytune_app.board.entry import OPEN, Entry, Receive, Scope, Send
 
 TOKEN = "right"
 
@@ -44,7 +44,7 @@ def test_only_reading_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    "shown", [{}, {"authorization": "Bearer wrong"}, {"cookie": f"{COOKIE}=right"}, {"cookie": ";=\x7f"}]
+    "shown", [{}, {"authorization": "Bearer wrong"}, {"cookie": "raytune_board_=right"}, {"cookie": ";=\x7f"}]
 )
 def test_without_the_token_nobody_comes_in(shown: dict[str, str]) -> None:
     answer = ask(Entry(_hello, TOKEN), "/api/studies", **shown)
@@ -62,6 +62,17 @@ def test_the_token_of_the_address_becomes_a_cookie_that_opens() -> None:
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and TOKEN not in cookie
     assert ask(entry, "/api/studies", cookie=cookie.partition(";")[0]).text == "hello"
+
+
+def test_a_cookie_with_another_value_does_not_open() -> None:
+    entry = Entry(_hello, TOKEN)
+    cookie = ask(entry, "/?token=right").headers["set-cookie"].partition("=")[0]
+    assert ask(entry, cookie=f"{cookie}=right").status_code == 401
+
+
+def test_two_boards_of_one_machine_do_not_share_a_cookie() -> None:
+    names = {ask(Entry(_hello, token), f"/?token={token}").headers["set-cookie"].partition("=")[0] for token in "ab"}
+    assert len(names) == 2
 
 
 def test_the_token_opens_as_a_bearer_too() -> None:

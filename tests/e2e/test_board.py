@@ -95,7 +95,7 @@ def four_trials(storage: Storage, study: str = FIRST, **config: Any) -> Any:
     """A study with four trials of one epoch each, which are judged."""
     folder, log = make_study(storage, study)
     for number, accuracy in enumerate((0.5, 0.8, 0.6, 0.7)):
-        begin(log, number, lr=0.001 * (number + 1), **config)
+        begin(log, number, lr=0.001 * (number + 1), **{"train.momentum": 0.2 * number, **config})
         train(log, number, 1, accuracy, decision="continue", rung=1)
     return folder, log
 

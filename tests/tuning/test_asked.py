@@ -72,6 +72,9 @@ def test_a_study_ends_when_somebody_asks(
     assert conductor.reason is not None and conductor.reason.endswith("by ben")
     (command,) = [event for event in read_events(folder.storage, folder.paths) if event["event"] == "command"]
     assert (command["order"], command["by"]) == (order, "ben")
+    again = _conductor(folder, experiment)
+    again.recall(read_events(folder.storage, folder.paths))
+    assert again.next() is not None, "a study that was stopped goes on when it is resumed"
 
 
 def test_what_was_asked_of_an_earlier_driver_is_forgotten(folder: StudyFolder, experiment: Experiment) -> None:

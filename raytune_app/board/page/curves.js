@@ -5,6 +5,7 @@ import { choice, fill, h, tick } from "./dom.js";
 import { score } from "./format.js";
 
 const MANY = 400;
+const FAINTEST = 0.06;
 
 export class Curves {
   /** `open(trial)` is called for a curve that is clicked. */
@@ -64,7 +65,7 @@ export class Curves {
     });
     const states = [...new Set(trials.map((trial) => trial.state))];
     fill(this.legend,
-      lead ? h("li", {}, h("i", { style: { background: colour("win") } }), study.head.state === "running" ? "best so far" : "winner") : null,
+      lead ? h("li", {}, h("i", { style: { background: colour("win") } }), study.head.winner && study.head.state !== "running" ? "winner" : "best so far") : null,
       states.map((state) => h("li", {}, h("i", { style: { background: stateColour(state) } }), state)));
   }
 
@@ -76,7 +77,7 @@ export class Curves {
     const dense = trials.length > MANY;
     const faded = this.chosen.size > 0;
     for (const trial of trials) {
-      context.globalAlpha = faded ? 0.15 : dense ? 0.35 : 0.85;
+      context.globalAlpha = Math.max(FAINTEST, Math.min(faded ? 0.15 : 0.85, MANY / 2 / trials.length));
       this.stroke(context, X, Y, trial, stateColour(trial.state), dense ? 0.8 : 1.5, !dense);
     }
     context.globalAlpha = 1;
