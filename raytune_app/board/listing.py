@@ -12,8 +12,7 @@ from raytune_app.storage import StudyPaths
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.liveness import is_lost, read_status
 from raytune_app.tuning.overview import LOST, READERS, Overview, overview
-
-_AT_WORK = ("running", "queued")
+from raytune_app.tuning.view import AT_WORK
 
 
 class Listing:
@@ -35,7 +34,7 @@ class Listing:
         folder = StudyFolder(self._shelf.storage, StudyPaths(study))
         try:
             record = folder.record()
-            if record["state"] in _AT_WORK:
+            if record["state"] in AT_WORK:
                 return self._at_work(folder, record)
             if self._ended.get(study, ({}, {}))[0] != record:
                 self._ended[study] = record, overview(folder).to_dict()

@@ -62,6 +62,7 @@ def conclude(args: argparse.Namespace, prepared: study.Prepared) -> int:
     outcome = run_trials(prepared, verbose=args.verbose)
     finished = finish(prepared, outcome)
     folder = outcome.folder
+    folder.update(settled=True)
     content: dict[str, Any] = {"study": folder.study, "state": outcome.state, "folder": folder.location}
     if finished is None:
         said = f"study {folder.study} ended by {outcome.reason}; its folder opens: {folder.location}"

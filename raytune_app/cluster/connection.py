@@ -126,7 +126,9 @@ def connect(
     address = address or os.environ.get("RAY_ADDRESS")
     os.environ.update({name: value for name, value in import_environment.items() if name not in os.environ})
     if _is_connected():
-        return Cluster(_dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals(), _other_head(), _connected=False)
+        return Cluster(
+            _dashboard(), False, token_file(os.environ.get(AUTH_MODE)), *_totals(), _other_head(), _connected=False
+        )
     logging.getLogger("ray").setLevel(logging.ERROR)
     beside = threading.Thread(target=_import, args=(meanwhile,))
     beside.start()

@@ -16,12 +16,13 @@ from raytune_app.tuning.account import Account
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.liveness import Status, is_lost, read_status
 from raytune_app.tuning.tail import Tail
-from raytune_app.tuning.view import Event, StudyState
+from raytune_app.tuning.view import AT_WORK, Event, StudyState
 
 POLL_S, OBJECT_STORE_POLL_S = 0.5, 2.0
+SETTLE_S = 300.0
+"""How long the winner of a finished study may take to be scored and registered."""
 RESTART_S = 120.0
 """How long the driver of a study on a cluster may be lost before nobody is expected to start it again."""
-_AT_WORK = (StudyState.QUEUED, StudyState.RUNNING)
 
 
 class Watching:
@@ -68,7 +69,7 @@ class Watching:
         """
         try:
             self.record = self.folder.record()  # before the log: when it says that the study ended, the log is whole
-            self.status = read_status(self.folder) if self.record["state"] in _AT_WORK else None
+            self.status = read_status(self.folder) if self.record["state"] in AT_WORK else None
             events = self._new_events()
         except NotFoundError:
             raise
@@ -92,10 +93,18 @@ class Watching:
     @property
     def is_over(self) -> bool:
         """Nothing more will come: the study ended, or its driver is lost and nobody is expected to start it again."""
-        if self.state not in _AT_WORK:
-            return True
+        if self.state not in AT_WORK:
+            return self._is_settled
         patience = RESTART_S if self.record.get("job") else 0.0
         return self._lost_since is not None and self._clock() - self._lost_since >= patience
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether its winner is scored and registered, or nobody is expected to do that any more."""
+        if self.record.get("settled", True) or not self.record.get("ended"):
+            return True
+        age = datetime.now(UTC) - datetime.fromisoformat(self.record["ended"])
+        return age.total_seconds() > SETTLE_S
 
     @property
     def headline(self) -> str:

@@ -14,22 +14,24 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Any, TypeVar
 
-from raytune_app.errors import InputError, RaytuneError
+from raytune_app.errors import RaytuneError
 from raytune_app.jobs.order import VARIABLE, JobOrder
-from raytune_app.jobs.queue import DEAD_S, Limits, Ticket, admitted, ahead
+from raytune_app.jobs.queue import Limits, Ticket, admitted, ahead
+from raytune_app.jobs.taking import take_over
 from raytune_app.jobs.tickets import Tickets
-from raytune_app.spec import parse
-from raytune_app.storage import Storage, StudyPaths
-from raytune_app.tuning.folder import StudyFolder, create_study, open_study
+from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.liveness import is_lost, read_status
 from raytune_app.tuning.mailbox import Order, take
-from raytune_app.tuning.view import StudyState
+from raytune_app.tuning.view import AT_WORK, StudyState
 
 LOOK_S = 1.0
+BEAT_S = 5.0
+LISTEN_S = 5.0
 SETTLE_S = 0.5
 """A new ticket is seen by all before anybody decides."""
 REST_S = (1.0, 5.0, 20.0, 60.0)
@@ -40,8 +42,12 @@ REFUSED = 2
 """The exit code for input that cannot be used: trying again would not help."""
 _SET_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
-_OPEN = (StudyState.QUEUED, StudyState.RUNNING)
+_prctl = ctypes.CDLL(None).prctl
+_ENDED = (StudyState.FINISHED, StudyState.STOPPED, StudyState.PAUSED, StudyState.FAILED)
 _STATE_AFTER = {Order.STOP: StudyState.STOPPED, Order.PAUSE: StudyState.PAUSED}
+
+
+T = TypeVar("T")
 
 
 class Guardian:
@@ -52,10 +58,20 @@ class Guardian:
         folder: of its study.
         tickets: of all submitted studies.
         command: the driver's.
+        before: how the study was: so it is again if the driver refuses to go on with it.
     """
 
-    def __init__(self, order: JobOrder, folder: StudyFolder, tickets: Tickets, command: list[str]) -> None:
+    def __init__(
+        self,
+        order: JobOrder,
+        folder: StudyFolder,
+        tickets: Tickets,
+        command: list[str],
+        before: StudyState = StudyState.QUEUED,
+    ) -> None:
         self._order, self._folder, self._tickets, self._command = order, folder, tickets, command
+        self._before = before
+        self._beaten_s = float("-inf")
         self._ticket = Ticket(order.study, order.user, order.priority, order.submitted, runs=False, beat_s=0.0)
         self._stopped = threading.Event()
         self._words: deque[str] = deque(maxlen=LAST_WORDS)
@@ -71,7 +87,7 @@ class Guardian:
                 return 0
             return self._run_driver()
         finally:
-            self._tickets.remove(self._order.study)
+            self._try(lambda: self._tickets.remove(self._order.study))
 
     def _wait_for_turn(self, limits: Limits) -> bool:
         """False if the study was stopped meanwhile."""
@@ -81,52 +97,70 @@ class Guardian:
             if state := self._asked():
                 self._end(state, f"{state.value} before it began")
                 return False
-            tickets, now_s = self._tickets.all(), time.time()
-            if self._order.study in admitted(tickets, limits, now_s):
-                self._renew(runs=True)
-                self._tell(ahead=0)
+            if self._try(self._is_next, limits):
                 return True
-            self._tell(ahead=ahead(tickets, self._order.study, now_s))
             self._stopped.wait(LOOK_S)
             self._renew(runs=False)
         self._end(StudyState.STOPPED, "stopped before it began")
         return False
 
+    def _is_next(self, limits: Limits) -> bool:
+        tickets, now_s = self._tickets.all(), time.time()
+        if self._order.study in admitted(tickets, limits, now_s):
+            self._renew(runs=True)
+            self._tell(ahead=0)
+            return True
+        self._tell(ahead=ahead(tickets, self._order.study, now_s))
+        return False
+
     def _run_driver(self) -> int:
         code = 0
         for attempt in range(1, self._order.retries + 2):
-            self._tell(attempt=attempt)
+            if self._stopped.is_set():
+                break
+            self._try(self._tell, attempt=attempt)
             code = self._driver()
-            state = self._state()
-            if state not in _OPEN:
+            state, is_settled = self._state()
+            if state not in AT_WORK and (is_settled or code == 0):
                 return int(state == StudyState.FAILED)
             if code == REFUSED or self._stopped.is_set():
                 break
             if attempt <= self._order.retries:
-                said = f"the driver ended with {_named(code)}; it is started again ({attempt} of {self._order.retries})"
-                _say(said + "\n")
-                self._rest(REST_S[min(attempt, len(REST_S)) - 1])
+                _say(f"the driver ended with {_named(code)}; once more ({attempt} of {self._order.retries})\n")
+                if asked := self._rest(REST_S[min(attempt, len(REST_S)) - 1]):
+                    self._end(asked, f"{asked.value} between two drivers")
+                    return 0
+        return self._give_up(code)
+
+    def _give_up(self, code: int) -> int:
+        """Say why in the record, unless it is somebody else's by now; a study that was refused is as it was."""
         if self._stopped.is_set():
             self._end(StudyState.STOPPED, "interrupted")
             return 0
-        told = next((line.removeprefix("error: ") for line in self._words if line.startswith("error: ")), None)
-        self._end(StudyState.FAILED, told or f"its driver ended with {_named(code)}")
+        told = [line.removeprefix("error: ") for line in self._words if line.startswith("error: ")]
+        reason = told[-1] if told else f"its driver ended with {_named(code)}"
+        record = self._folder.record()
+        if code == REFUSED and record["state"] == StudyState.QUEUED and self._before in _ENDED:
+            self._end(self._before, f"{self._order.job} was refused: {reason}")
+        elif record["state"] == StudyState.QUEUED or is_lost(record, read_status(self._folder)):
+            self._end(StudyState.FAILED, reason)
         return 1
 
     def _driver(self) -> int:
         """Run one driver to its end; returns its exit code, negative for the signal that killed it."""
+        self._words.clear()
         with subprocess.Popen(  # noqa: S603  # a list of our own making, no shell
             self._command,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  # before any thread is started
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  # it calls into the C library and nothing else
         ) as process:
             listener = threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)
             listener.start()
             while _lives(process):
                 self._renew(runs=True)
-            listener.join()
+            listener.join(timeout=LISTEN_S)  # a child of the driver may hold its stderr for ever
             return process.returncode
 
     def _listen(self, words: IO[str]) -> None:
@@ -134,15 +168,36 @@ class Guardian:
             self._words.append(line.rstrip("\n"))
             _say(line)
 
-    def _rest(self, seconds: float) -> None:
+    def _rest(self, seconds: float) -> StudyState | None:
+        """Returns how the study should end, if somebody asks for that meanwhile."""
         until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s and not self._stopped.is_set():
+        asked = None
+        while time.monotonic() < until_s and not self._stopped.is_set() and asked is None:
             self._renew(runs=True)
             self._stopped.wait(LOOK_S)
+            asked = self._asked()
+        return asked
 
     def _renew(self, *, runs: bool) -> None:
+        """The ticket for the others, and, as long as no driver gives one, a sign of life for those who watch."""
         self._ticket = replace(self._ticket, runs=runs, beat_s=time.time())
-        self._tickets.put(self._ticket)
+        self._try(self._tickets.put, self._ticket)
+        if time.monotonic() - self._beaten_s >= BEAT_S:
+            self._beaten_s = time.monotonic()
+            self._try(self._beat)
+
+    def _beat(self) -> None:
+        if self._folder.record()["state"] == StudyState.QUEUED:
+            content: dict[str, Any] = {"time": _now(), "driver": None, "slots": 0, "waiting": [], "nodes": []}
+            self._folder.storage.write_json(self._folder.paths.status, content)
+
+    def _try(self, call: Callable[..., T], *arguments: Any, **options: Any) -> T | None:
+        """None if the storage or the store is away for a moment: the next try may find it."""
+        try:
+            return call(*arguments, **options)
+        except Exception as error:  # noqa: BLE001  # Ray's own errors have no common base
+            _say(f"{type(error).__name__}: {error}\n")
+            return None
 
     def _tell(self, **changes: int) -> None:
         """Write into study.json what changed of the job; only while no driver writes there."""
@@ -150,15 +205,18 @@ class Guardian:
         if job | changes != job:
             self._folder.update(job=job | changes)
 
-    def _state(self) -> str:
-        return str(self._folder.record()["state"])
+    def _state(self) -> tuple[str, bool]:
+        """The study's state, and whether that is the whole of it: its winner is scored, too."""
+        record = self._folder.record()
+        return str(record["state"]), bool(record.get("settled", True))
 
     def _end(self, state: StudyState, reason: str) -> None:
-        self._folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
+        self._folder.update(state=state.value, reason=reason, ended=_now(), settled=True)
 
     def _asked(self) -> StudyState | None:
         """How the study should end, if somebody asked for that before it began."""
-        return next((_STATE_AFTER[one.order] for one in take(self._folder) if one.order in _STATE_AFTER), None)
+        commands = self._try(take, self._folder) or []
+        return next((_STATE_AFTER[one.order] for one in commands if one.order in _STATE_AFTER), None)
 
 
 def main() -> int:
@@ -166,35 +224,14 @@ def main() -> int:
     order = JobOrder.from_text(os.environ[VARIABLE])
     tickets = Tickets(os.environ["RAY_ADDRESS"])
     try:
-        guardian = Guardian(order, take_over(order, tickets), tickets, driver_command(order))
+        folder, before = take_over(order, tickets)
+        guardian = Guardian(order, folder, tickets, driver_command(order), before)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, guardian.stop)
         return guardian.run()
     except RaytuneError as error:
         _say(f"error: {error.message}\n  {error.remedy}\n")
         return error.exit_code
-
-
-def take_over(order: JobOrder, tickets: Tickets) -> StudyFolder:
-    """The study's folder, made if the study is new, with this job in its record.
-
-    Raises:
-        InputError: another job or driver has the study.
-        NotFoundError: there is no such study to go on with.
-        StorageError: the storage cannot be written.
-    """
-    storage = Storage(order.storage)
-    job = {"id": order.job, "user": order.user, "priority": order.priority, "submitted": order.submitted}
-    job |= {"attempt": 0, "ahead": 0}
-    if order.spec is not None and not storage.exists(StudyPaths(order.study).state):
-        return create_study(storage, parse(order.spec), order.study, job=job, replay=order.replay)
-    folder = open_study(storage, order.study)
-    record = folder.record()
-    is_held = any(one.study == order.study and time.time() - one.beat_s < DEAD_S for one in tickets.all())
-    if is_held or (record["state"] == StudyState.RUNNING and not is_lost(record, read_status(folder))):
-        raise InputError(f"study {order.study} is being worked on", f"raytune stop {order.study}")
-    folder.update(state=StudyState.QUEUED.value, reason=None, ended=None, job=job)
-    return folder
 
 
 def driver_command(order: JobOrder) -> list[str]:
@@ -215,13 +252,17 @@ def _lives(process: subprocess.Popen[str]) -> bool:
 
 def _end_with_parent() -> None:
     """If the guardian is killed outright, the driver ends in good order; nobody would know of it any more."""
-    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGINT)
+    _prctl(_SET_DEATH_SIGNAL, signal.SIGINT)
 
 
 def _say(text: str) -> None:
     """Into the job's log."""
     sys.stderr.write(text)
     sys.stderr.flush()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _named(code: int) -> str:

@@ -9,10 +9,9 @@ from raytune_app.jobs.submit import user_name
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.liveness import is_lost, read_status
 from raytune_app.tuning.mailbox import Command, Order, send
-from raytune_app.tuning.view import StudyState, TrialState
+from raytune_app.tuning.view import AT_WORK, StudyState, TrialState
 
 LOOK_S = 0.2
-_OPEN = (StudyState.QUEUED, StudyState.RUNNING)
 _OVER = (TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED, TrialState.FAILED)
 
 
@@ -24,14 +23,14 @@ def end_study(folder: StudyFolder, *, pause: bool, wait_s: float) -> tuple[str, 
         DeadlineError: it has not ended after `wait_s`; the command stays.
     """
     record = folder.record()
-    if record["state"] not in _OPEN:
+    if record["state"] not in AT_WORK:
         raise InputError(f"study {folder.study} is {record['state']}, not running", f"raytune show {folder.study}")
     if is_lost(record, read_status(folder)):
         said = f"the driver of study {folder.study} is lost: nobody works on it"
         raise InputError(said, f"raytune resume {folder.study}")
     send(folder, Command(Order.PAUSE if pause else Order.STOP, user_name()))
     deadline_s = time.monotonic() + wait_s
-    while (record := folder.record())["state"] in _OPEN:
+    while (record := folder.record())["state"] in AT_WORK:
         if time.monotonic() > deadline_s:
             said = f"study {folder.study} has not ended after {wait_s:g} s"
             raise DeadlineError(said, "it may be busy; `ray job stop` ends its job, a second Ctrl-C a local one")

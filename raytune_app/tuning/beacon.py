@@ -58,7 +58,6 @@ class Beacon:
         self._thread = threading.Thread(target=self._run, daemon=True, name="beacon")
 
     def __enter__(self) -> Self:
-        take(self._folder)  # what was asked of an earlier driver
         self._thread.start()
         return self
 
@@ -106,13 +105,13 @@ class Beacon:
                     self._beat()
                 for command in take(self._folder):
                     self._heard.put(command)
-            except RaytuneError as error:  # a storage that is away for a moment: the study goes on
-                _log.warning("no sign of life could be written: %s", error.message)
+            except Exception as error:  # noqa: BLE001  # a storage that is away for a moment: the study goes on
+                _log.warning("no sign of life could be written: %s", error)
             self._over.wait(self._listen_s)
 
     def _beat(self) -> None:
         other = self._folder.record()["driver"]
-        if other != self._driver:
+        if other is not None and other != self._driver:
             said = f"study {self._folder.study} is worked on by process {other['pid']} of {other['host']} now"
             self._heard.put(StudyError(said, "this one has left it alone"))
             self._over.set()

@@ -115,10 +115,8 @@ class Conductor:
 
         Nothing happens to a trial that is over, or is none.
         """
-        view = self.view.trials.get(trial)
-        if view is not None and view.state is TrialState.RUNNING:
-            self._unwanted.add(trial)
-        elif view is not None and view.state in _RESTING:
+        self._unwanted.add(trial)
+        if trial in self.view.trials and self.view.trials[trial].state in _RESTING:
             self._end(trial, TrialState.STOPPED)
 
     def next(self) -> Stint | None:
@@ -226,6 +224,8 @@ class Conductor:
         match event["event"]:
             case "epoch":
                 self._follow_epoch(event)
+            case "command" if event["order"] == "stop_trial":
+                self._unwanted.add(event["trial"])
             case "trial_resumed" | "trial_interrupted":
                 self._leaving.pop(event["trial"], None)
             case "trial_paused" | "trial_ended":

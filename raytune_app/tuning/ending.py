@@ -30,6 +30,8 @@ class Outcome:
 def conclude(folder: StudyFolder, experiment: Experiment, conductor: Conductor, failure: str | None = None) -> Outcome:
     """Choose the winner of what there is and write the study down as ended.
 
+    One that is finished is not `settled` before its winner is scored and registered.
+
     Args:
         failure: what went wrong, if something did.
     """
@@ -45,7 +47,8 @@ def conclude(folder: StudyFolder, experiment: Experiment, conductor: Conductor, 
         write_winner(folder, experiment, view, winner)
     write_trials(folder, view, experiment.objective)
     conductor.log.append("study_ended", state=state.value, reason=reason)
-    folder.update(state=state.value, reason=reason, ended=datetime.now(UTC).isoformat(timespec="seconds"))
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    folder.update(state=state.value, reason=reason, ended=ended, settled=state is not StudyState.FINISHED)
     return Outcome(folder, state, reason, view, winner)
 
 

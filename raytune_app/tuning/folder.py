@@ -96,6 +96,7 @@ def create_study(
             "created": _now(),
             "began": None,
             "ended": None,
+            "settled": False,
             "versions": _versions(),
             "data_fingerprint": None,
             "code_fingerprint": code_fingerprint(),
@@ -115,7 +116,7 @@ def new_id(name: str) -> str:
 
 def take_up(folder: StudyFolder, data_fingerprint: str) -> None:
     """From now on this process works on the study."""
-    begins = {"state": StudyState.RUNNING.value, "reason": None, "began": _now(), "ended": None}
+    begins = {"state": StudyState.RUNNING.value, "reason": None, "began": _now(), "ended": None, "settled": False}
     folder.update(**begins, driver=this_process(), data_fingerprint=data_fingerprint)
 
 

@@ -13,6 +13,8 @@ from raytune_app.tuning.view import StudyState
 
 STALE_S = 30.0
 """A driver that has not written for so long is lost."""
+GUARDIAN_STALE_S = 60.0
+"""The same of a job that waits for its turn."""
 GONE_S = 6.0
 """The same where this machine has no such process: another container may bear this machine's name."""
 
@@ -36,7 +38,7 @@ def silence_s(record: Mapping[str, Any], status: Status | None, now: datetime | 
     """
     written = status is not None and _process(status) == _process(record)
     heard = status["time"] if status is not None and written else record.get("began")
-    return None if heard is None else ((now or datetime.now(UTC)) - datetime.fromisoformat(heard)).total_seconds()
+    return None if heard is None else _age_s(heard, now)
 
 
 def is_lost(record: Mapping[str, Any], status: Status | None, now: datetime | None = None) -> bool:
@@ -46,6 +48,8 @@ def is_lost(record: Mapping[str, Any], status: Status | None, now: datetime | No
         record: the content of study.json.
         now: this machine's time, in UTC.
     """
+    if record["state"] == StudyState.QUEUED and status is not None and record.get("job"):
+        return _age_s(status["time"], now) > GUARDIAN_STALE_S
     if record["state"] != StudyState.RUNNING:
         return False
     silent = silence_s(record, status, now)
@@ -54,6 +58,10 @@ def is_lost(record: Mapping[str, Any], status: Status | None, now: datetime | No
     return silent is not None and silent > STALE_S
 
 
-def _process(content: Mapping[str, Any]) -> tuple[Any, Any]:
+def _process(content: Mapping[str, Any]) -> tuple[Any, ...]:
     driver = content.get("driver") or {}
-    return driver.get("host"), driver.get("pid")
+    return driver.get("host"), driver.get("pid"), driver.get("started")
+
+
+def _age_s(time: str, now: datetime | None) -> float:
+    return ((now or datetime.now(UTC)) - datetime.fromisoformat(time)).total_seconds()

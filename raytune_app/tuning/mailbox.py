@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from raytune_app.errors import NotFoundError
+from raytune_app.errors import NotFoundError, StorageError
 from raytune_app.tuning.folder import StudyFolder
 
 
@@ -43,24 +43,28 @@ def send(folder: StudyFolder, command: Command) -> None:
 
 def take(folder: StudyFolder) -> list[Command]:
     """Every command that waits, oldest first; each is handed out once. What is none is thrown away."""
-    taken = []
+    taken: list[Command] = []
     names = folder.storage.files(folder.paths.commands)
     for name in [name for name in names if not name.startswith(".")]:  # the others are still being written
         path = f"{folder.paths.commands}/{name}"
         try:
-            text = folder.storage.read_text(path)
+            text = folder.storage.read(path)
+            folder.storage.delete_file(path)
         except NotFoundError:  # another listing saw it too
             continue
-        folder.storage.delete_file(path)
+        except StorageError:
+            if taken:  # they are gone from the storage: they must not be lost
+                break
+            raise
         if command := _parsed(text):
             taken.append(command)
     return taken
 
 
-def _parsed(text: str) -> Command | None:
+def _parsed(text: bytes) -> Command | None:
     try:
         content = json.loads(text)
         trial = content["trial"]
         return Command(Order(content["order"]), str(content["by"]), None if trial is None else int(trial))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None

@@ -23,7 +23,7 @@ from raytune_app.tuning.account import Account, devices_of
 from raytune_app.tuning.events import read_events
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.liveness import is_lost, read_status
-from raytune_app.tuning.view import StudyState, TrialState
+from raytune_app.tuning.view import AT_WORK, TrialState
 
 LOST = "stale"
 """The state shown for a study that should be running and whose driver is gone."""
@@ -31,7 +31,6 @@ CORRUPT = "corrupt"
 """The state shown for one that cannot be read."""
 READERS = 8
 """Studies read at the same time: an object store answers slowly, but many at once."""
-_AT_WORK = (StudyState.RUNNING, StudyState.QUEUED)
 _ENDED = (TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED)
 
 
@@ -105,7 +104,7 @@ def overview(folder: StudyFolder) -> Overview:
     """One study. Raises NotFoundError or StorageError."""
     record = folder.record()
     state = record["state"]
-    is_at_work = state in _AT_WORK
+    is_at_work = state in AT_WORK
     status = read_status(folder) if is_at_work else None
     shown = LOST if is_lost(record, status) else state
     known = {"created": record["created"], "reason": record["reason"], "job": record.get("job")}

@@ -6,7 +6,7 @@ import io
 import sys
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 LIMIT = 16_000
 """Characters kept of one epoch; a note says so where there were more."""
@@ -36,7 +36,7 @@ class Printed:
         self._stack.close()
 
 
-class _Both(io.TextIOBase):
+class _Both:
     """Writes to where it went before, and keeps a copy until there is enough."""
 
     def __init__(self, before: TextIO, kept: io.StringIO) -> None:
@@ -50,8 +50,9 @@ class _Both(io.TextIOBase):
     def flush(self) -> None:
         self._before.flush()
 
-    def isatty(self) -> bool:
-        return False
-
     def fileno(self) -> int:
         return self._before.fileno()
+
+    def __getattr__(self, name: str) -> Any:
+        """What else a stream has, `buffer` and `encoding` say, is the one before's."""
+        return getattr(self._before, name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 
+from raytune_app.cluster.growth import node_types, to_come
 from raytune_app.cluster.shared import check_shared
 from raytune_app.data.arrays import Training
 from raytune_app.data.catalog import load_training
@@ -167,8 +168,15 @@ def _check(experiment: Experiment, code_paths: Sequence[str]) -> tuple[Training,
 
 
 def _nodes(experiment: Experiment) -> list[dict[str, float]]:
-    """What each living node has that carries the asked labels."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"] and _has_labels(node, experiment)]
+    """What each node has that carries the asked labels: those that live, and those that may still be started."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    workers = sum("node:__internal_head__" not in node["Resources"] for node in alive)
+    coming = [
+        {"Resources": dict(each.resources), "Labels": dict(each.labels)}
+        for each in to_come(node_types(), workers)
+        for _ in range(each.count)
+    ]
+    return [node["Resources"] for node in (*alive, *coming) if _has_labels(node, experiment)]
 
 
 def _has_labels(node: Mapping[str, Any], experiment: Experiment) -> bool:

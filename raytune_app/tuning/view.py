@@ -41,6 +41,10 @@ class StudyState(StrEnum):
     FAILED = "failed"
 
 
+AT_WORK = (StudyState.QUEUED, StudyState.RUNNING)
+"""Somebody works on such a study, or will."""
+
+
 class Role(StrEnum):
     """What a trial is for."""
 

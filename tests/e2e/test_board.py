@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +184,26 @@ def test_rungs_timeline_and_plotly_figures_are_tabs(url: str, open_page: OpenPag
     expect(page.get_by_role("img", name=re.compile("timeline of"))).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", selected=True)).to_have_text("Best so far")
-    for name in ("Parallel coordinates", "Contour"):
+    for name in ("Parallel coordinates", "Contour", "Parallel coordinates"):
         page.get_by_role("tab", name=name).click()
         frame = page.frame_locator("iframe")
         expect(frame.locator("body[data-drawn]")).to_be_attached(timeout=20_000)
         expect(frame.locator("svg.main-svg").first).to_be_visible()
+
+
+def test_what_waits_and_a_lost_driver_are_told(url: str, open_page: OpenPage, storage: Storage) -> None:
+    folder, _ = four_trials(storage)
+    driver = {"host": "elsewhere", "pid": 1, "started": 0.0}
+    folder.update(driver=driver)
+    waiting = [{"trial": 7, "asked": {"GPU": 1.0}, "why": f"needs 1 GPU: {HOSTILE}"}]
+    status = {"driver": driver, "slots": 2, "waiting": waiting, "nodes": []}
+    now = datetime.now(UTC)
+    storage.write_json(folder.paths / "status.json", {**status, "time": (now - timedelta(minutes=5)).isoformat()})
+    page = open_page(f"{url}/#/study/{FIRST}/timeline")
+    expect(page.get_by_text(f"raytune resume {FIRST}")).to_be_visible()
+    expect(page.get_by_text(f"trial 7 asks for 1 GPU: needs 1 GPU: {HOSTILE}")).to_be_visible()
+    storage.write_json(folder.paths / "status.json", {**status, "time": (now + timedelta(minutes=5)).isoformat()})
+    expect(page.get_by_text(f"raytune resume {FIRST}")).to_be_hidden()
 
 
 def test_two_studies_are_compared(url: str, open_page: OpenPage, storage: Storage) -> None:

@@ -97,7 +97,10 @@ export class Curves {
     context.beginPath();
     let drawn = false;
     values.forEach((value, index) => {
-      drawn = this.isShown(value) && (drawn ? context.lineTo(X(places[index]), Y(value)) : context.moveTo(X(places[index]), Y(value)), true);
+      const isShown = this.isShown(value);
+      if (isShown && drawn) context.lineTo(X(places[index]), Y(value));
+      else if (isShown) context.moveTo(X(places[index]), Y(value));
+      drawn = isShown;
     });
     context.stroke();
     if (!dots && values.length > 1) return;

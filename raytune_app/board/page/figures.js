@@ -64,14 +64,17 @@ export class Figure {
     }
     if (!this.frame) {
       this.frame = h("iframe", { src: "/figure", title: `figure: ${this.name}` });
-      this.ready = new Promise((resolve) => {
-        addEventListener("message", (event) => event.source === this.frame.contentWindow && event.data === "ready" && resolve());
-      });
+      addEventListener("message", (event) => event.source === this.frame.contentWindow && event.data === "ready" && this.post());
       fill(this.place, this.frame);
     }
     this.frame.style.height = `${height}px`;
-    await this.ready;
-    this.frame.contentWindow?.postMessage({ plot: prepared(figure), said }, "*");
+    this.message = { plot: prepared(figure), said };
+    this.post();
+  }
+
+  /** A frame asks for its figure whenever it is loaded: again, too, after another tab was shown in its place. */
+  post() {
+    if (this.message) this.frame.contentWindow?.postMessage(this.message, "*");
   }
 }
 
