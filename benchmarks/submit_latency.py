@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from raytune_app.storage import Storage, StudyPaths  # noqa: E402  # this project, wherever it is started from
 from tests.e2e.ray_nodes import RayNodes  # noqa: E402  # the same
 
-GOALS = {"first epoch": 15.0, "first row": 2.0, "stop": 5.0}
+GOALS = {"id": 5.0, "first epoch": 15.0, "first row": 2.0, "stop": 5.0}
 DEADLINE_S = 120.0
 CHANGES = ("trials=2", "train.epochs=500", "data.train_limit=3000", "scheduler.name=fifo", "register=null")
 

@@ -61,12 +61,11 @@ def send(args: argparse.Namespace, **what: Any) -> int:
 
     address = jobs_address(args.address)
     client = connect_jobs(address, insecure=args.insecure)
-    storage = _shared_storage(args, client)
     folders = [Path(folder) for folder in args.folders]
-    submitted = submit(client, storage, folders=folders, priority=args.priority, retries=args.retries, **what)
+    submitted = submit(client, args.storage, folders=folders, priority=args.priority, retries=args.retries, **what)
     say(_told(submitted, address))
     then = [f"raytune {verb} {submitted.study}" for verb in ("watch", "logs -f", "stop", "show")]
-    content = {"study": submitted.study, "job": submitted.job, "dashboard": address, "storage": storage}
+    content = {"study": submitted.study, "job": submitted.job, "dashboard": address, "storage": submitted.storage}
     result(args, submitted.study, content, [] if args.follow else then)
     return _follow(client, submitted, then) if args.follow else 0
 
@@ -90,30 +89,6 @@ def _follow(client: Jobs, submitted: Submitted, then: list[str]) -> int:
     return 0 if ended_well else 1
 
 
-def _shared_storage(args: argparse.Namespace, client: Jobs) -> str:
-    """Where the study will be. Raises InputError if that is this user's home, which other machines do not see."""
-    from raytune_app.errors import InputError
-    from raytune_app.filesystem import refuse_credentials
-    from raytune_app.jobs.nodes import node_addresses
-    from raytune_app.storage import default_uri
-
-    uri = args.storage or default_uri()
-    if "://" in uri:
-        refuse_credentials(uri)
-        return uri
-    import os
-
-    is_chosen = bool(args.storage or os.environ.get("RAYTUNE_STORAGE"))
-    nodes = len(node_addresses(client))
-    if nodes > 1 and not is_chosen:
-        remedy = "give --storage, or set RAYTUNE_STORAGE: s3://bucket/folder, or a path that is mounted on every node"
-        raise InputError(f"the cluster has {nodes} nodes, and {uri} is a folder of one machine", remedy)
-    path = str(Path(uri).expanduser().absolute())
-    if nodes > 1:
-        say(f"{path} must be one folder, mounted on all {nodes} nodes; the study looks before it begins")
-    return path
-
-
 def _end(args: argparse.Namespace) -> int:
     from raytune_app.jobs.stop import end_study, end_trial
     from raytune_app.tuning.folder import open_study
@@ -127,5 +102,6 @@ def _end(args: argparse.Namespace) -> int:
     state, reason = end_study(folder, pause=args.verb == "pause", wait_s=STOP_S)
     text = f"study {folder.study}: {state}" + (f" ({reason})" if reason else "")
     content = {"study": folder.study, "state": state, "reason": reason}
-    result(args, text, content, [f"raytune resume {folder.study}", f"raytune show {folder.study}"])
+    where = " --address URL" if folder.record()["job"] else ""
+    result(args, text, content, [f"raytune resume {folder.study}{where}", f"raytune show {folder.study}"])
     return 0

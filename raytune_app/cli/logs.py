@@ -56,7 +56,7 @@ def _logs(args: argparse.Namespace) -> int:
 def _tell_driver(args: argparse.Namespace) -> int:
     """From the cluster alone: the study may never have come to the storage. Raises NotFoundError, InputError."""
     from raytune_app.display.text import printable
-    from raytune_app.jobs.client import connect_jobs, jobs_address
+    from raytune_app.jobs.client import answered, connect_jobs, jobs_address
     from raytune_app.jobs.follow import follow
     from raytune_app.jobs.submit import newest_job
 
@@ -65,7 +65,8 @@ def _tell_driver(args: argparse.Namespace) -> int:
     if args.follow:
         follow(client, job)
     else:
-        text = client.get_job_logs(job)
+        with answered():
+            text = client.get_job_logs(job)
         result(args, printable(text).rstrip(), {"job": job, "log": text})
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.jobs import add_submission, send
@@ -131,16 +132,24 @@ def _extend(args: argparse.Namespace) -> int:
 
 def _go_on(args: argparse.Namespace, more: int) -> int:
     from raytune_app.jobs.client import is_jobs_address
-    from raytune_app.spec.reading import parse_overrides
+    from raytune_app.jobs.order import VARIABLE
+    from raytune_app.spec.reading import merge, parse, parse_overrides
+    from raytune_app.tuning.edit import check_edit
     from raytune_app.tuning.folder import open_study
+    from raytune_app.tuning.mailbox import take
 
     folder = open_study(open_storage(args), args.study)
     edits = parse_overrides(args.overrides)
     if more:
         edits |= _more_trials(folder, edits, more)
-    if is_jobs_address(args.address):
+    address = args.address or (os.environ.get("RAY_API_SERVER_ADDRESS") if folder.record()["job"] else None)
+    if is_jobs_address(address) and VARIABLE not in os.environ:
+        check_edit(before := folder.experiment(), parse(merge(before.to_dict(), edits)))
+        args.address = address
         changes = [f"{path}={json.dumps(value)}" for path, value in edits.items()]
         return send(args, study=folder.study, edits=changes)
+    if VARIABLE not in os.environ:  # a job has cleared it before its driver began
+        take(folder)
     from raytune_app.cluster import connect
 
     with connect(args.address, meanwhile=HEAVY, about={"study": folder.study}) as cluster:

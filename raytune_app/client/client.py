@@ -73,13 +73,34 @@ class Client:
         )
         return Study(self.storage, sent.study)
 
-    def resume(self, study: str | Study, changes: Mapping[str, Any] | None = None) -> Study:
-        """Go on with a study as a new job; `changes` as `raytune resume --set`. Raises InputError."""
+    def resume(
+        self,
+        study: str | Study,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        folders: Sequence[str | Path] = (),
+        priority: int = 0,
+        retries: int = 2,
+    ) -> Study:
+        """Go on with a study as a new job. The arguments are those of `submit`; `changes` may be those of `resume`.
+
+        Raises InputError: a change is refused by name, or as `submit`.
+        """
         from raytune_app.jobs.submit import submit
+        from raytune_app.tuning.edit import check_edit
 
         found = self.study(study)
-        edits = [f"{path}={json.dumps(value)}" for path, value in (changes or {}).items()]
-        submit(self._jobs(), self.storage.uri, study=found.id, edits=edits)
+        before = found.folder.experiment()
+        check_edit(before, parse(merge(before.to_dict(), changes or {})))
+        submit(
+            self._jobs(),
+            self.storage.uri,
+            study=found.id,
+            edits=[f"{path}={json.dumps(value)}" for path, value in (changes or {}).items()],
+            folders=[Path(folder) for folder in folders],
+            priority=priority,
+            retries=retries,
+        )
         return found
 
     def studies(self) -> list[Overview]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from raytune_app.tuning.folder import StudyFolder
 
 LOOK_S = 0.5
-BEGIN_S = 120.0
+BEGIN_S = 900.0
 """For a submitted study to show up in the storage."""
 END_S = 90.0
 """For a study that was asked to end."""

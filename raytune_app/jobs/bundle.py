@@ -15,15 +15,18 @@ from raytune_app.errors import InputError
 LIMIT_MB = 200.0
 LEFT_OUT = (".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 SECRET_NAMES = (
-    ".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx", "id_rsa*", "id_ed25519*", "id_ecdsa*",
+    "*.env", ".env.*", ".git-credentials", ".s3cfg", ".boto", ".dockerconfigjson", ".dockercfg", "access_tokens.db",
+    "application_default_credentials.json", "terraform.tfstate*", ".vault-token",
+    "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx", "id_rsa*", "id_ed25519*", "id_ecdsa*",
     "id_dsa*", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".htpasswd", "credentials", "credentials.*", "auth_token",
     "secrets.*",
     "*service-account*.json", "*service_account*.json", "kubeconfig",
 )  # fmt: skip
-SECRET_FOLDERS = (".aws", ".ssh", ".gnupg", ".kube", ".docker", ".ray")
+SECRET_FOLDERS = (".aws", ".ssh", ".gnupg", ".kube", ".docker", ".ray", ".azure", "gcloud")
 SECRET_TEXT = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-    rb"|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bhf_[A-Za-z0-9]{34}\b"
+    rb"|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20}|\bhf_[A-Za-z0-9]{34}\b|\bsk-[\w-]{32,}"
+    rb"|(?i:aws_secret_access_key|secret_key|client_secret)['\"]?\s*[=:]\s*['\"]?[A-Za-z0-9/+]{20,}"
 )
 LOOKED_THROUGH = 1_000_000
 """Bytes of each file."""
@@ -53,19 +56,24 @@ def make_bundle(target: Path, folders: Sequence[Path] = ()) -> Bundle:
     for folder in folders:
         own += _copy_own(folder, target)
     mb = sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) / 2**20
+    _check_size(mb)
+    return Bundle(target, tuple(own), mb)
+
+
+def _check_size(mb: float) -> None:
     if mb > LIMIT_MB:
         remedy = "put data on the shared storage and name the path in the experiment; `--with` is for modules"
         raise InputError(f"{mb:,.0f} MB are too much to send, {LIMIT_MB:g} MB may be", remedy)
-    return Bundle(target, tuple(own), mb)
 
 
 def _copy_own(folder: Path, target: Path) -> Iterator[str]:
     if not folder.is_dir():
         raise InputError(f"--with {folder}: there is no such folder", "name the folder that holds your modules")
     files = sorted(_files(folder))
-    if secret := [path for path in files if _is_secret(folder / path)]:
+    if secret := [path for path in files if _is_secret(folder, path)]:
         remedy = "move them out of the folder: everybody with access to the cluster could read them"
         raise InputError(f"--with {folder}: looks like a secret: {', '.join(map(str, secret))}", remedy)
+    _check_size(sum((folder / path).stat().st_size for path in files) / 2**20)
     for path in files:
         if path.parts[0] in RESERVED or (target / path).exists():
             raise InputError(f"--with {folder}: {path} is there already", "rename it")
@@ -79,17 +87,19 @@ def _files(folder: Path) -> Iterator[Path]:
     root = folder.resolve()
     for file in folder.rglob("*"):
         path = file.relative_to(folder)
-        if not file.is_file() or file.suffix == ".pyc" or any(part in LEFT_OUT for part in path.parts):
+        if file.suffix == ".pyc" or any(part in LEFT_OUT for part in path.parts):
             continue
-        if not file.resolve().is_relative_to(root):
-            raise InputError(f"--with {folder}: {path} is a link that leads out of it", "copy what it leads to")
+        if (file.is_symlink() and file.is_dir()) or not file.resolve().is_relative_to(root):
+            raise InputError(f"--with {folder}: {path} is a link, which does not travel", "copy what it leads to")
+        if not file.is_file():
+            continue
         yield path
 
 
-def _is_secret(file: Path) -> bool:
-    if any(fnmatch(file.name.lower(), pattern) for pattern in SECRET_NAMES):
+def _is_secret(folder: Path, path: Path) -> bool:
+    if any(fnmatch(path.name.lower(), pattern) for pattern in SECRET_NAMES):
         return True
-    if any(part in SECRET_FOLDERS for part in file.parent.parts[-3:]):
+    if any(part.lower() in SECRET_FOLDERS for part in path.parts[:-1]):
         return True
-    with file.open("rb") as content:
+    with (folder / path).open("rb") as content:
         return SECRET_TEXT.search(content.read(LOOKED_THROUGH)) is not None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 
 from raytune_app.cluster.token import token_file
-from raytune_app.errors import InputError
+from raytune_app.errors import InputError, RaytuneError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -18,9 +21,22 @@ if TYPE_CHECKING:
     Jobs = JobSubmissionClient
     """For rooms that do without Ray."""
 
+_log = logging.getLogger(__name__)
 ANSWER_S = 10.0
 TUNNEL = "`ray dashboard cluster.yaml` brings it to http://127.0.0.1:8265; check --address and that the head runs"
 NO_TOKEN = "copy the cluster's token into ~/.ray/auth_token, or set RAY_AUTH_TOKEN"  # noqa: S105  # says where it goes
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Turns what Ray's client raises when the cluster stops answering into a RaytuneError."""
+    import requests
+
+    try:
+        yield
+    except (requests.RequestException, RuntimeError, ConnectionError, OSError) as error:
+        told = str(error).strip().partition("\n")[0]
+        raise RaytuneError(f"the cluster does not answer as it should: {told}", TUNNEL) from error
 
 
 def is_jobs_address(address: str | None) -> bool:
@@ -50,6 +66,8 @@ def connect_jobs(address: str, *, insecure: bool = False) -> JobSubmissionClient
         InputError: nothing answers there, it is open to everybody, or it does not accept our token.
     """
     wants_token = _wants_token(address)
+    if wants_token and not _is_private(address):
+        _log.warning("the token goes to %s unencrypted: use https, or a tunnel (`ray dashboard`)", address)
     if not wants_token and not insecure:
         said = f"the cluster at {address} asks for no token: whoever reaches it can run anything there"
         remedy = "start it with RAY_AUTH_MODE=token (see cluster.yaml), or say --insecure if nobody else reaches it"
@@ -102,6 +120,12 @@ def _check(address: str, headers: dict[str, str]) -> None:
         raise InputError(f"the cluster at {address} does not accept our token", NO_TOKEN)
     if answer.is_error:
         raise InputError(f"{address} answers {answer.status_code}: is it a Ray dashboard?", TUNNEL)
+
+
+def _is_private(address: str) -> bool:
+    """Whether nobody on the way can read what is sent."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _shown(path: Path) -> str:

@@ -7,6 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from raytune_app.display.text import printable
+from raytune_app.jobs.client import answered
+
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
@@ -16,15 +19,16 @@ START_S = 120.0
 
 
 def follow(client: JobSubmissionClient, job: str) -> bool:
-    """Print the job's log to stderr until it ends; returns whether it ended well."""
+    """Print the job's log to stderr until it ends; returns whether it ended well. Raises RaytuneError."""
     from ray.job_submission import JobStatus
 
     deadline_s = time.monotonic() + START_S
-    while client.get_job_status(job) == JobStatus.PENDING and time.monotonic() < deadline_s:
-        time.sleep(LOOK_S)
-    asyncio.run(_tail(client, job))
-    while not (status := client.get_job_status(job)).is_terminal():
-        time.sleep(LOOK_S)
+    with answered():
+        while client.get_job_status(job) == JobStatus.PENDING and time.monotonic() < deadline_s:
+            time.sleep(LOOK_S)
+        asyncio.run(_tail(client, job))
+        while not (status := client.get_job_status(job)).is_terminal():
+            time.sleep(LOOK_S)
     return bool(status == JobStatus.SUCCEEDED)
 
 
@@ -32,8 +36,3 @@ async def _tail(client: JobSubmissionClient, job: str) -> None:
     async for text in client.tail_job_logs(job):
         sys.stderr.write(printable(text))
         sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    """Without the control characters that could steer a terminal; lines stay lines."""
-    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())

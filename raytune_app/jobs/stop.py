@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from raytune_app.errors import DeadlineError, InputError
 from raytune_app.jobs.submit import user_name
@@ -25,7 +27,10 @@ def end_study(folder: StudyFolder, *, pause: bool, wait_s: float) -> tuple[str, 
     record = folder.record()
     if record["state"] not in AT_WORK:
         raise InputError(f"study {folder.study} is {record['state']}, not running", f"raytune show {folder.study}")
-    if is_lost(record, read_status(folder)):
+    if is_lost(record, read_status(folder)) and not _is_between_drivers(record):
+        if record["state"] == StudyState.QUEUED:  # its job is gone: nobody will begin it
+            folder.update(state=StudyState.STOPPED.value, reason="stopped, its job was gone", settled=True)
+            return StudyState.STOPPED, "stopped, its job was gone"
         said = f"the driver of study {folder.study} is lost: nobody works on it"
         raise InputError(said, f"raytune resume {folder.study}")
     send(folder, Command(Order.PAUSE if pause else Order.STOP, user_name()))
@@ -36,6 +41,11 @@ def end_study(folder: StudyFolder, *, pause: bool, wait_s: float) -> tuple[str, 
             raise DeadlineError(said, "it may be busy; `ray job stop` ends its job, a second Ctrl-C a local one")
         time.sleep(LOOK_S)
     return record["state"], record["reason"]
+
+
+def _is_between_drivers(record: Mapping[str, Any]) -> bool:
+    """Whether a job may be about to start a driver again: it hears commands too."""
+    return record["state"] == StudyState.RUNNING and record.get("job") is not None
 
 
 def end_trial(folder: StudyFolder, trial: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import importlib.util
 import secrets
 import tempfile
 import time
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_app.errors import InputError, NotFoundError, RaytuneError
 from raytune_app.jobs.bundle import Bundle, make_bundle
+from raytune_app.jobs.client import answered
 from raytune_app.jobs.order import ENTRYPOINT, VARIABLE, JobOrder
+from raytune_app.jobs.place import shared_storage
 from raytune_app.spec import Experiment
 from raytune_app.tuning.folder import new_id
 
@@ -31,16 +34,17 @@ _LOCAL_DATA = ("path", "validation_path", "test_path")
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A study that is on its way: its id, its job's, and what was sent."""
+    """A study that is on its way: its id, its job's, where it will be, and what was sent."""
 
     study: str
     job: str
+    storage: str
     bundle: Bundle
 
 
 def submit(
     client: JobSubmissionClient,
-    storage: str,
+    storage: str | None,
     *,
     experiment: Experiment | None = None,
     study: str | None = None,
@@ -53,7 +57,7 @@ def submit(
     """Send a new study, or one that goes on, to the cluster.
 
     Args:
-        storage: URI of where its folder is or will be, as the cluster's nodes see it.
+        storage: URI of where its folder is or will be, as the cluster's nodes see it; None for the default.
         experiment: of a new study; None to go on with `study`.
         edits: for one that goes on, settings to change, as `a.b=c`.
         folders: of the user's own modules; everything in them is sent.
@@ -61,11 +65,16 @@ def submit(
         retries: how often a driver that died is started again.
 
     Raises:
-        InputError: a folder cannot be sent, or the experiment names files of this machine by relative paths.
+        InputError: a folder cannot be sent, the experiment names files of this machine by relative paths or modules
+            that nobody sends, or the storage is a folder that other machines do not see.
         RaytuneError: the cluster does not take the job.
     """
+    if retries < 0:
+        raise InputError(f"{retries} retries are none", "0 starts one driver, and no other when it dies")
     if experiment is not None:
         _refuse_relative_paths(experiment)
+        check_modules(experiment, folders)
+    storage = shared_storage(client, storage)
     study = study or new_id(experiment.name if experiment else "study")
     order = JobOrder(
         study=study,
@@ -82,7 +91,7 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="raytune-bundle-") as folder:
         bundle = make_bundle(Path(folder) / "bundle", folders)
         send_job(client, bundle.folder, order.job, {VARIABLE: order.to_text()}, order.metadata())
-    return Submitted(study, order.job, bundle)
+    return Submitted(study, order.job, storage, bundle)
 
 
 def send_job(
@@ -108,7 +117,7 @@ def send_job(
                 runtime_env={"working_dir": str(folder), "env_vars": environment},
                 metadata=dict(metadata),
             )
-        except (RuntimeError, ConnectionError) as error:
+        except (RuntimeError, OSError) as error:  # requests' own errors are OSErrors
             if _NOT_YET not in str(error) or time.monotonic() > deadline_s:
                 said = f"the cluster does not take the job: {str(error).strip().splitlines()[0]}"
                 raise RaytuneError(
@@ -121,7 +130,9 @@ def send_job(
 
 def study_jobs(client: JobSubmissionClient) -> list[Any]:
     """Ray's details of every job that is a study's, the newest first."""
-    jobs = [job for job in client.list_jobs() if (job.metadata or {}).get("raytune") == "study"]
+    with answered():
+        listed = client.list_jobs()
+    jobs = [job for job in listed if (job.metadata or {}).get("raytune") == "study"]
     return sorted(jobs, key=lambda job: job.metadata["submitted"], reverse=True)
 
 
@@ -131,6 +142,26 @@ def newest_job(client: JobSubmissionClient, study: str) -> str:
     if not jobs:
         raise NotFoundError(f"the cluster knows no job of a study {study!r}", "`raytune studies --address` lists them")
     return str(jobs[0].submission_id)
+
+
+def check_modules(experiment: Experiment, folders: Sequence[Path]) -> None:
+    """Raises InputError for a module of the user's own that lies here and in none of the folders that are sent.
+
+    One that is installed may be installed there too.
+    """
+    named = {"trial": experiment.trial, "model.factory": getattr(experiment.model, "factory", None)}
+    for where, target in named.items():
+        module = (target or "").partition(":")[0]
+        parts = module.split(".")
+        is_sent = any((folder / parts[0]).is_dir() or (folder / f"{parts[0]}.py").exists() for folder in folders)
+        if module and not is_sent and not _is_installed(parts[0]):
+            remedy = "send the folder it lies in: --with FOLDER"
+            raise InputError(f"{where}: the module {module!r} is in none of the folders that are sent", remedy)
+
+
+def _is_installed(module: str) -> bool:
+    found = importlib.util.find_spec(module)
+    return found is not None and "site-packages" in str(found.origin or found.submodule_search_locations)
 
 
 def user_name() -> str:

@@ -105,7 +105,7 @@ class Laptop:
 
     def ended(self, folder: StudyFolder, state: str = "finished") -> dict[str, Any]:
         """Wait until the study has ended so; returns its record."""
-        self.until(lambda: folder.record()["state"] not in ("queued", "running"), f"{folder.study} ended")
+        self.until(lambda: _is_over(folder.record()), f"{folder.study} ended")
         record = folder.record()
         assert record["state"] == state, f"{record}\n{self.logs()}"
         return record
@@ -114,6 +114,10 @@ class Laptop:
         """The end of every job's log."""
         jobs = [job["submission_id"] for job in self.nodes.get("/api/jobs/").json()]
         return "\n".join(f"{job}:\n{self.nodes.get(f'/api/jobs/{job}/logs').json()['logs'][-3000:]}" for job in jobs)
+
+
+def _is_over(record: Mapping[str, Any]) -> bool:
+    return record["state"] not in ("queued", "running") and record["settled"]
 
 
 def events(folder: StudyFolder) -> list[Event]:

@@ -98,11 +98,12 @@ def test_one_trial_is_stopped_and_the_others_go_on(laptop: Laptop) -> None:
 
 
 def test_the_third_study_of_a_user_waits_is_told_so_and_can_be_stopped(laptop: Laptop) -> None:
-    code, spec = laptop.code("only"), laptop.spec("queued", trials=1, train={"epochs": 40})
+    code, spec = laptop.code("only"), laptop.spec("patient", trials=1, train={"epochs": 40})
     first, second = (laptop.submit(spec, code) for _ in range(2))
     third, urgent = laptop.submit(spec, code), laptop.submit(spec, code, "--priority", "5")
     laptop.until(lambda: third.record()["job"]["ahead"] == 1, "the urgent one stands before the third")
-    assert "queued" in laptop.raytune("studies").stdout
+    listed = laptop.raytune("studies").stdout
+    assert "1 study before it" in listed and "the next in the queue" in listed, listed
     for study in (urgent, third):
         laptop.raytune("stop", study.study)
         assert study.record()["state"] == "stopped" and not events(study)

@@ -77,15 +77,6 @@ def test_a_study_ends_when_somebody_asks(
     assert again.next() is not None, "a study that was stopped goes on when it is resumed"
 
 
-def test_what_was_asked_of_an_earlier_driver_is_forgotten(folder: StudyFolder, experiment: Experiment) -> None:
-    send(folder, Command(Order.STOP, "ben"))
-    conductor = _conductor(folder, experiment)
-    with Beacon(folder, conductor) as listening:
-        _until(lambda: read_status(folder))
-        _attend(listening)
-    assert not conductor.over
-
-
 def test_the_sign_of_life_tells_who_waits_and_why(folder: StudyFolder, experiment: Experiment) -> None:
     with Beacon(folder, _conductor(folder, experiment)) as listening:
         _attend(listening)
