@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytune_app.client import Client
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 __all__ = ["Client"]
 
 
