@@ -100,6 +100,9 @@ def device_hours(
     return _hours(account.seconds, sections, record, on_gpu=_on_gpu(account, status))
 
 
+_COLUMNS = ("state", "trained_s", "gpu_mb")
+
+
 def overview(folder: StudyFolder) -> Overview:
     """One study. Raises NotFoundError or StorageError."""
     record = folder.record()
@@ -130,12 +133,12 @@ def _from_table(folder: StudyFolder, record: Mapping[str, Any]) -> dict[str, Any
     """What the files of an ended study say; None if there is no table, or one of an earlier version."""
     try:
         raw = folder.storage.read(folder.paths.trials)
-        table = pq.ParquetFile(io.BytesIO(raw)).read(columns=["state", "trained_s", "gpu_mb"])  # imports no pandas
     except NotFoundError:
         return None
-    columns = table.to_pydict()
-    if len(columns) < 3:
+    table = pq.ParquetFile(io.BytesIO(raw))
+    if not set(_COLUMNS) <= set(table.schema_arrow.names):
         return None
+    columns = table.read(columns=list(_COLUMNS)).to_pydict()  # imports no pandas
     winner = folder.winner()
     best = {name: winner[name] for name in ("metric", "score", "trial")} if winner else {}
     experiment = winner["experiment"] if winner else folder.experiment().to_dict()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.parquet as pq
 import pytest
 
 from raytune_app.storage import Storage
@@ -35,6 +37,16 @@ def test_an_ended_study_tells_the_same_without_its_log(storage: Storage, state: 
     told = _ended(storage, state)
     storage.delete_file(told.folder.paths.trials)
     assert replace(overview(told.folder), study=facts.study, created=facts.created) == facts, "as its log has it"
+
+
+def test_a_table_of_an_earlier_version_is_passed_over_for_the_log(storage: Storage) -> None:
+    told = _ended(storage)
+    facts = overview(told.folder)
+    buffer = io.BytesIO()
+    table = pq.read_table(io.BytesIO(storage.read(told.folder.paths.trials)))
+    pq.write_table(table.drop(["trained_s", "gpu_mb"]), buffer)
+    storage.write(told.folder.paths.trials, buffer.getvalue())
+    assert overview(told.folder) == facts
 
 
 def test_a_running_study_is_told_by_its_log(storage: Storage) -> None:
