@@ -19,6 +19,7 @@ from raytune_app.jobs.client import connect_jobs
 from raytune_app.registry import Registry
 from raytune_app.storage import Storage
 from raytune_app.tuning.folder import StudyFolder, open_study
+from raytune_app.tuning.liveness import read_status
 from tests.e2e.cluster_life import Laptop, check_nothing_was_lost, driver, kinds
 from tests.e2e.ray_nodes import RayNodes, free_port
 
@@ -141,3 +142,19 @@ def _goes_on(laptop: Laptop, study: StudyFolder, checkpoints: int) -> None:
     """Until so many more epochs are saved."""
     before = len(kinds(study, "checkpoint"))
     laptop.until(lambda: len(kinds(study, "checkpoint")) >= before + checkpoints, "epochs are saved")
+
+
+def test_a_study_waits_for_nodes_that_an_autoscaler_may_start(tmp_path: Path) -> None:
+    growth = '[{"count": 1, "resources": {"CPU": 2}}]'
+    with RayNodes({"RAYTUNE_GROWTH": growth}) as nodes:
+        laptop = Laptop(nodes, tmp_path, Storage(str(tmp_path / "shared")))
+        study = laptop.submit(laptop.spec("early", trials=2, train={"epochs": 2}), laptop.code("only"))
+
+        def waiting() -> list[str]:
+            return [one["why"] for one in (read_status(study) or {}).get("waiting", [])]
+
+        laptop.until(waiting, "somebody waits")
+        assert set(waiting()) == {"no node that is there has 1 CPU; it waits for one that has"}
+        nodes.add_worker(cpus=2)
+        laptop.ended(study)
+        check_nothing_was_lost(study, trials=2, epochs=2)
