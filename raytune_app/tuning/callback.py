@@ -12,7 +12,8 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from raytune_app.tuning.conductor import Conductor
-from raytune_app.tuning.fault import fault_of, traceback_of
+from raytune_app.tuning.fault import Fault, fault_of, traceback_of
+from raytune_app.tuning.machines import is_node_lost
 
 
 def guarded(hook: Callable[..., None]) -> Callable[..., None]:
@@ -66,7 +67,10 @@ class ConductedCallback(Callback):  # type: ignore[misc]  # Ray is untyped
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         text = _error_text(trial.error_file)
         last = text.strip().splitlines()[-1:] or ["the trial's process died"]
-        self.conductor.failed(trial.config["trial"], fault_of(text), last[0], traceback_of(text))
+        fault = fault_of(text)
+        if fault is Fault.PROCESS and is_node_lost(trial.node_ip):
+            fault = Fault.NODE  # Ray itself finds out later, and says until then that the process is away
+        self.conductor.failed(trial.config["trial"], fault, last[0], traceback_of(text))
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own cache; the event log is the truth, so nothing of ours goes in."""

@@ -14,7 +14,6 @@ from typing import Any
 import ray
 import torch
 from ray import tune
-from ray._private.state import available_resources_per_node
 from ray.tune.experiment import Trial
 from ray.util.placement_group import placement_group_table
 
@@ -28,13 +27,13 @@ from raytune_app.tuning.beacon import Beacon
 from raytune_app.tuning.callback import ConductedCallback
 from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.machines import machines
 from raytune_app.tuning.resources import TrialResources
 from raytune_app.tuning.scheduler import ConductedScheduler, ConductedStopper
 from raytune_app.tuning.searcher import ConductedSearcher
 from raytune_app.tuning.space import is_of_shape, trial_count
 from raytune_app.tuning.stint import Stint
 from raytune_app.tuning.trainable import TrialInput, TrialTrainable, make_importable
-from raytune_app.tuning.waiting import Node
 
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the event log is ours; CSV and JSON loggers slow the driver
@@ -68,7 +67,7 @@ def run_trials(
 
     def attend(trials: list[Any]) -> None:
         if beacon is not None:
-            beacon.attend(resources.slots, lambda: (_pending(trials, resources), _nodes()))
+            beacon.attend(resources.slots, lambda: (_pending(trials, resources), machines()))
 
     callback = ConductedCallback(conductor, folder.storage.full(folder.paths / name), name, attend)
     # Tune installs handlers for these signals and leaves them; what comes after the trials needs its own again.
@@ -131,21 +130,6 @@ def _rooms() -> int:
     return sum(group["state"] == "CREATED" and group["placement_group_id"].endswith(own) for group in groups)
 
 
-def _nodes() -> list[Node]:
-    free = available_resources_per_node()
-    return [
-        Node(node["NodeManagerHostname"], node["NodeManagerAddress"], *map(_counted, (node["Resources"], left)))
-        for node in ray.nodes()
-        if node["Alive"]
-        for left in [free.get(node["NodeID"], {})]
-    ]
-
-
-def _counted(resources: dict[str, float]) -> dict[str, float]:
-    """Without the resources that Ray itself names after each node and accelerator."""
-    return {name: float(amount) for name, amount in resources.items() if ":" not in name}
-
-
 def _trial_name(trial: Any) -> str:
     return Stint(**trial.config).name
 
@@ -186,11 +170,6 @@ def measure_speed(
     remote = ray.remote(**_options(resources), max_retries=0)(_choose_speed)
     chosen: dict[str, Any] = ray.get(remote.remote(shared, values, resources, precision))
     return chosen
-
-
-def hosts() -> set[str]:
-    """The names of the machines of the cluster."""
-    return {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 def _is_driver_on_cluster() -> bool:

@@ -30,8 +30,9 @@ from raytune_app.tuning.ending import Outcome, conclude, no_winner, paused_by_fa
 from raytune_app.tuning.events import EventLog, Observer, read_events
 from raytune_app.tuning.folder import StudyFolder, create_study, open_study, take_up
 from raytune_app.tuning.liveness import is_lost, read_status
+from raytune_app.tuning.machines import hosts
 from raytune_app.tuning.resources import TrialResources, allot, gpu_share
-from raytune_app.tuning.runner import hosts, measure_speed, run_trials
+from raytune_app.tuning.runner import measure_speed, run_trials
 from raytune_app.tuning.search.base import Learnt
 from raytune_app.tuning.space import is_of_shape, suggest, trial_count
 from raytune_app.tuning.trainable import TrialInput, make_importable
