@@ -4,8 +4,8 @@ import socket
 from typing import Any
 
 import pytest
+import ray
 
-from raytune_app.tuning import machines
 from raytune_app.tuning.machines import is_node_lost
 
 
@@ -17,7 +17,7 @@ def test_a_node_that_answers_is_there_and_one_that_does_not_is_lost(monkeypatch:
     with socket.create_server(("127.0.0.1", 0)) as there, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nodes = [_node("127.0.0.1", there.getsockname()[1]), _node("10.0.0.9", 1, alive=False)]
-        monkeypatch.setattr(machines.ray, "nodes", lambda: nodes)
+        monkeypatch.setattr(ray, "nodes", lambda: nodes)
         assert not is_node_lost("127.0.0.1")
         assert not is_node_lost(None), "one that was lost before is no news"
         assert is_node_lost("10.0.0.9")
