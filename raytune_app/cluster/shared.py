@@ -6,6 +6,7 @@ name on a disk of its own is found out as well as one that is not there.
 
 from __future__ import annotations
 
+import logging
 import platform
 import secrets
 import time
@@ -18,6 +19,7 @@ from raytune_app.errors import InputError
 from raytune_app.filesystem import local_root
 from raytune_app.storage import Storage, StudyPaths
 
+_log = logging.getLogger(__name__)
 HERE = "here"
 ANSWER_S = 30.0
 """How long all machines together may take."""
@@ -42,7 +44,7 @@ class Machine:
         return f"{self.name} ({self.address})"
 
 
-Ask = Callable[[Collection[Machine], str, str, str], Mapping[Machine, str]]
+Ask = Callable[[Collection[Machine], str, str, str], Mapping[Machine, str | None]]
 
 
 def check_shared(storage: Storage, labels: Mapping[str, str] | None = None) -> None:
@@ -70,7 +72,8 @@ def compare(storage: Storage, machines: Collection[Machine], ask: Ask) -> None:
     """`check_shared` for these machines. Raises InputError and StorageError as it does.
 
     Args:
-        ask: what each machine lacks; given the storage's root, a folder below it and the word that stands there.
+        ask: what each machine lacks, given the storage's root, a folder below it and the word that stands there; None
+            for one that says nothing: it may have just died, and if it lives its trials look for themselves.
     """
     folder = f".shared-{secrets.token_hex(8)}"
     word = secrets.token_hex(16)
@@ -78,7 +81,8 @@ def compare(storage: Storage, machines: Collection[Machine], ask: Ask) -> None:
     try:
         found = ask(machines, storage.root, folder, word)
         deadline = time.monotonic() + SETTLE_S
-        lacks = {each: found[each] or _unseen(storage, f"{folder}/{each.node}", deadline) for each in machines}
+        heard = [each for each in machines if found[each] is not None]
+        lacks = {each: found[each] or _unseen(storage, f"{folder}/{each.node}", deadline) for each in heard}
     finally:
         storage.delete(folder)
     if lacking := {machine: lack for machine, lack in lacks.items() if lack}:
@@ -141,7 +145,7 @@ def look(root: str, folder: str, word: str, node: str) -> str:
     return ""
 
 
-def _ask(machines: Collection[Machine], root: str, folder: str, word: str) -> dict[Machine, str]:
+def _ask(machines: Collection[Machine], root: str, folder: str, word: str) -> dict[Machine, str | None]:
     """What each machine lacks as far as it sees; all at once."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -155,16 +159,16 @@ def _ask(machines: Collection[Machine], root: str, folder: str, word: str) -> di
     return {machine: _answer(task) for machine, task in pending.items()}
 
 
-def _answer(task: Any) -> str:
+def _answer(task: Any) -> str | None:
     import ray
 
     try:
         return str(ray.get(task, timeout=0))
     except ray.exceptions.GetTimeoutError:
         ray.cancel(task, force=True)
-        return f"does not answer within {ANSWER_S:.0f} s"
     except ray.exceptions.RayError as error:
-        return f"could not look: {str(error).strip().splitlines()[-1]}"
+        _log.info("a machine could not be asked for the storage: %s", error)
+    return None
 
 
 def _unseen(storage: Storage, path: str, deadline: float) -> str:

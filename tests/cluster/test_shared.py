@@ -56,6 +56,18 @@ def test_the_machines_that_see_no_or_another_folder_are_named_with_the_remedy(pl
     assert not any(other.iterdir()) and not any(Path(place.root).iterdir())
 
 
+def test_a_machine_that_says_nothing_stands_in_nobodys_way(place: Storage, tmp_path: Path) -> None:
+    gone = Machine("c" * 8, "gone", "10.0.0.4")
+    near = seeing({NEAR: Path(place.root), FAR: tmp_path / "none"})
+
+    def ask(machines: Collection[Machine], root: str, folder: str, word: str) -> dict[Machine, str | None]:
+        return {**near([each for each in machines if each is not gone], root, folder, word), gone: None}
+
+    compare(place, [NEAR, gone], ask)
+    with pytest.raises(InputError, match="far"):
+        compare(place, [FAR, gone], ask)
+
+
 def test_a_copy_that_only_reads_the_same_is_found_out(place: Storage, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     ask = seeing({FAR: copy}, before=lambda _: shutil.copytree(place.root, copy))
