@@ -67,9 +67,9 @@ _STUDIES = (
     ),
     Chart(
         "Trials done",
-        "Share of the planned trials that are over.",
+        "Trials that are over, as a share of those planned; trials that confirm the winner count too, up to the whole.",
         "percentunit",
-        (Curve(f"sum by (study) ({_DONE}) / {_study(ours.PLANNED, 'max')}", "{{study}}"),),
+        (Curve(f"clamp_max(sum by (study) ({_DONE}) / {_study(ours.PLANNED, 'max')}, 1)", "{{study}}"),),
     ),
     Chart("Epochs a second", ours.EPOCHS.meaning, "none", (Curve(_pace(ours.EPOCHS), "{{study}}"),)),
     Chart(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,7 +83,8 @@ class Watching:
             if heard is not None:
                 heard(event)
         if any(event["event"] == "study_resumed" for event in events):  # perhaps with another budget
-            self.experiment = self.folder.experiment()
+            with suppress(StorageError):  # then the one before is shown
+                self.experiment = self.folder.experiment()
         self._look_for_driver()
         return events
 

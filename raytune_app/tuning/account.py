@@ -67,10 +67,11 @@ class Account:
 
     @property
     def leader(self) -> TrialView | None:
-        """The trial with the best score so far, the earliest of equals; one that diverged is never it."""
+        """The trial of the search with the best score so far, the earliest of equals; never one that diverged."""
         metric, sign = self.objective.metric, self.objective.sign
         trials = self.view.trials
-        scored = [n for n in self._best if trials[n].state is not TrialState.DIVERGED]
+        searched = [n for n in self._best if trials[n].role is Role.SEARCH]
+        scored = [n for n in searched if trials[n].state is not TrialState.DIVERGED]
         return trials[max(scored, key=lambda n: (sign * self._best[n][metric], -n))] if scored else None
 
     @property
