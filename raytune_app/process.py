@@ -1,7 +1,8 @@
-"""State of this process that is changed for a while and then put back: environment variables and signal handlers."""
+"""What belongs to the whole process: its environment and signal handlers, changed for a while, and its user."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import threading
@@ -66,3 +67,11 @@ def signals_ignored(*numbers: signal.Signals) -> Iterator[None]:
             for number in numbers:
                 signal.signal(number, signal.SIG_IGN)
         yield
+
+
+def user_name() -> str:
+    """Who this is, for lists and queues; nobody checks it. A container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

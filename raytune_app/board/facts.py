@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from raytune_app.board.chronicle import Chronicle
@@ -28,17 +29,19 @@ class Files:
         record: study.json.
         winner: winner.json; None while nothing is chosen.
         status: status.json; None before the driver's first beat.
+        lost: whether the driver is gone, though the study should be running.
     """
 
     record: Json
     winner: Json | None = None
     status: Json | None = None
+    lost: bool = False
 
     @classmethod
-    def of(cls, folder: StudyFolder) -> Files:
-        """Read them. Raises NotFoundError, StorageError."""
-        status = read_status(folder)
-        return cls(folder.record(), folder.winner(), dict(status) if status else None)
+    def of(cls, folder: StudyFolder, now: datetime | None = None) -> Files:
+        """Read them, at `now` in UTC. Raises NotFoundError, StorageError."""
+        status, record = read_status(folder), folder.record()
+        return cls(record, folder.winner(), dict(status) if status else None, is_lost(record, status, now))
 
 
 def head(study: str, experiment: Experiment, files: Files, chronicle: Chronicle) -> Json:
@@ -51,7 +54,7 @@ def head(study: str, experiment: Experiment, files: Files, chronicle: Chronicle)
             "name": experiment.name,
             "state": state,
             "reason": view.reason or record.get("reason"),
-            "lost": is_lost(record, files.status),
+            "lost": files.lost,
             "created": record["created"],
             "ended": record.get("ended"),
             "begun": chronicle.begun,

@@ -60,7 +60,7 @@ FIGURES: dict[str, str] = {name: each.title for name, each in _ALL.items()}
 """Titles by name, in the order of a page."""
 
 
-def figure(name: str, experiment: Experiment, view: StudyView, **choice: Any) -> go.Figure:
+def figure(name: str, experiment: Experiment, view: StudyView, /, **choice: Any) -> go.Figure:
     """A figure of the study as it stands.
 
     Args:
@@ -79,7 +79,7 @@ def figure(name: str, experiment: Experiment, view: StudyView, **choice: Any) ->
     return wanted.draw(search, wanted.title, **chosen)
 
 
-def describe(name: str, experiment: Experiment, view: StudyView, **choice: Any) -> str:
+def describe(name: str, experiment: Experiment, view: StudyView, /, **choice: Any) -> str:
     """A sentence or two that say what the figure shows, as plain text: not escaped. As `figure` otherwise."""
     wanted, search, chosen = _wanted(name, experiment, view, choice)
     return wanted.say(search, **chosen)

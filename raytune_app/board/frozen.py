@@ -7,6 +7,7 @@ import functools
 import gzip
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,8 +75,9 @@ def frozen(folder: StudyFolder) -> str:
 def contents(study: str, experiment: Experiment, files: Files, chronicle: Chronicle) -> Json:
     """What the page has of the study: as the server would send it, trials in full, and figures."""
     trials = [found for _, found in sorted(chronicle.view.trials.items())]
-    kept, note = _thinned(trials, chronicle)
-    detailed = _detailed(trials, chronicle)
+    ranked = _ranked(trials, chronicle, files.winner)
+    kept, note = _thinned(trials, ranked, chronicle)
+    detailed = _detailed(ranked, files.winner)
     left_out = [note] if note else []
     if len(detailed) < len(trials):
         left_out.append(f"Only {len(detailed)} of {len(trials):,} trials, the best and the failed, have a page here.")
@@ -92,15 +94,17 @@ def contents(study: str, experiment: Experiment, files: Files, chronicle: Chroni
     }
 
 
-def _thinned(trials: Sequence[TrialView], chronicle: Chronicle) -> tuple[list[TrialView], str]:
+def _thinned(
+    trials: Sequence[TrialView], ranked: Sequence[TrialView], chronicle: Chronicle
+) -> tuple[list[TrialView], str]:
     """The trials, of which all but the best lose most of their curves if there are too many; and a note about it."""
     total = sum(len(found.epochs) for found in trials)
     if total <= MAX_EPOCHS:
         return list(trials), ""
     room, whole = MAX_EPOCHS - 3 * len(trials), set[int]()
-    for found in _ranked(trials, chronicle):
+    for found in ranked:
         room -= len(found.epochs)
-        if room < 0:
+        if room < 0 and whole:  # the winner's stays whole in any case
             break
         whole.add(found.number)
     kept = [found if found.number in whole else _without_curve(found, chronicle) for found in trials]
@@ -117,19 +121,31 @@ def _without_curve(found: TrialView, chronicle: Chronicle) -> TrialView:
     return TrialView(**{**vars(found), "epochs": rows})
 
 
-def _detailed(trials: Sequence[TrialView], chronicle: Chronicle) -> list[TrialView]:
-    failed = [found for found in trials if found.error][: MAX_DETAILED // 2]
-    chosen = {found.number: found for found in [*failed, *_ranked(trials, chronicle)]}
+def _detailed(ranked: Sequence[TrialView], winner: Json | None) -> list[TrialView]:
+    """Who won, then who failed, then the best of the others."""
+    won = set(_won(winner))
+    first = [found for found in ranked if found.number in won]
+    failed = sorted((found for found in ranked if found.error), key=lambda found: found.number)[: MAX_DETAILED // 2]
+    chosen = {found.number: found for found in [*first, *failed, *ranked]}
     return list(chosen.values())[:MAX_DETAILED]
 
 
-def _ranked(trials: Sequence[TrialView], chronicle: Chronicle) -> list[TrialView]:
-    """The best first; those without a score last."""
-    metric, sign = chronicle.account.objective.metric, chronicle.account.objective.sign
+def _won(winner: Json | None) -> list[int]:
+    """The trials that the page names as winners, each once: the one itself, where it was found, the Pareto set."""
+    if winner is None:
+        return []
+    named = [winner["trial"], winner.get("search_trial"), *(one["trial"] for one in winner.get("pareto") or ())]
+    return list(dict.fromkeys(number for number in named if number is not None))
 
-    def key(found: TrialView) -> tuple[float, int]:
+
+def _ranked(trials: Sequence[TrialView], chronicle: Chronicle, winner: Json | None) -> list[TrialView]:
+    """Who won first, then the best; those without a score last."""
+    metric, sign = chronicle.account.objective.metric, chronicle.account.objective.sign
+    place = {number: index for index, number in enumerate(_won(winner))}
+
+    def key(found: TrialView) -> tuple[float, float, int]:
         best = chronicle.account.best(found.number)
-        return (-sign * best[metric] if best else float("inf")), found.number
+        return place.get(found.number, len(place)), (-sign * best[metric] if best else math.inf), found.number
 
     return sorted(trials, key=key)
 

@@ -124,15 +124,19 @@ class Server(uvicorn.Server):
 async def _news(watched: Watched, stamp: str, has_gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
     """What changes in a study, as server-sent events: at most one for each look at its log."""
     yield b": here\n\n"
-    silent_s = 0.0
+    silent_s, is_well = 0.0, True
     while not await has_gone():
         try:
             if await asyncio.to_thread(watched.look) != stamp:
                 content = await asyncio.to_thread(watched.since, stamp)
                 stamp, silent_s = content["stamp"], 0.0
                 yield b"id: " + stamp.encode() + b"\ndata: " + dumped(content) + b"\n\n"
+            elif not is_well:
+                yield b"event: well\ndata: {}\n\n"
+            is_well = True
         except RaytuneError as error:  # an object store that is away for a moment
             yield b"event: problem\ndata: " + dumped({"error": error.message, "remedy": error.remedy}) + b"\n\n"
+            is_well = False
         silent_s += watched.look_s
         if silent_s >= SIGN_OF_LIFE_S:
             silent_s = 0.0

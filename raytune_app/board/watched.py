@@ -8,12 +8,13 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from datetime import datetime
 from typing import Any
 
 from raytune_app.board.chronicle import Chronicle
 from raytune_app.board.columns import columns
 from raytune_app.board.facts import Files, head, trial
-from raytune_app.errors import NotFoundError
+from raytune_app.errors import NotFoundError, StorageError
 from raytune_app.names import check_name
 from raytune_app.storage import Storage, StudyPaths
 from raytune_app.tuning.folder import StudyFolder
@@ -43,12 +44,10 @@ class Watched:
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
         self.experiment = folder.experiment()
-        self.chronicle = Chronicle(self.experiment.objective)
         self.look_s = LOCAL_S if folder.storage.is_local else REMOTE_S
-        self._tail = Tail(folder)
         self._files = Files.of(folder)
         self._files_version = 0
-        self._boot = secrets.token_hex(4)
+        self._begin()
         self._lock = threading.RLock()
         self._looked = -float("inf")
         self._body: tuple[str, bytes] = ("", b"")
@@ -58,16 +57,19 @@ class Watched:
         """Changes whenever anything that a page shows does."""
         return f"{self._boot}-{self.chronicle.version}-{self._files_version}"
 
-    def look(self) -> str:
-        """Read what is new, unless it was looked for just now; returns the stamp. Raises StorageError."""
+    def look(self, now: datetime | None = None) -> str:
+        """Read what is new, unless it was looked for just now; returns the stamp. Raises StorageError.
+
+        Args:
+            now: this machine's time, in UTC: a driver that has been silent for long is lost.
+        """
         with self._lock:
             if time.monotonic() - self._looked < self.look_s / 2:
                 return self.stamp
-            events = self._tail.new()
-            if any(event["event"] == "study_resumed" for event in events):
-                self.experiment = self.folder.experiment()  # its budget may be another now
-            self.chronicle.take(events)
-            files = Files.of(self.folder)
+            self._fold()
+            if self._was_resumed:
+                self.experiment, self._was_resumed = self.folder.experiment(), False  # its budget may be another now
+            files = Files.of(self.folder, now)
             if files != self._files:
                 self._files, self._files_version = files, self._files_version + 1
             self._looked = time.monotonic()
@@ -115,6 +117,23 @@ class Watched:
             drawn = figures.figure(name, self.experiment, self.chronicle.view, **choice)
             said = figures.describe(name, self.experiment, self.chronicle.view, **choice)
         return {"title": figures.FIGURES[name], "said": said, "figure": json.loads(drawn.to_json())}
+
+    def _begin(self) -> None:
+        self.chronicle = Chronicle(self.experiment.objective)
+        self._tail = Tail(self.folder)
+        self._was_resumed = False
+        self._boot = secrets.token_hex(4)
+
+    def _fold(self) -> None:
+        try:
+            events = self._tail.new()
+            self._was_resumed |= any(event["event"] == "study_resumed" for event in events)
+            self.chronicle.take(events)
+        except StorageError:  # nothing was read
+            raise
+        except Exception:  # read, but not or half folded: the tail is beyond it
+            self._begin()
+            raise
 
     def _content(self, content: Json) -> Json:
         told = head(self.folder.study, self.experiment, self._files, self.chronicle)

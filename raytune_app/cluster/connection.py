@@ -8,7 +8,6 @@ Ray is imported inside, after its environment is set: it reads most of it at imp
 
 from __future__ import annotations
 
-import getpass
 import importlib
 import logging
 import os
@@ -30,7 +29,7 @@ from raytune_app.cluster.ending import end_all, new_children, with_descendants
 from raytune_app.cluster.token import AUTH_MODE, private_token, show_token_if_asked, token_file
 from raytune_app.endpoint.fastpath import FRONT_FILE, LOOPBACK_ONLY, fast_serve
 from raytune_app.errors import InputError, RaytuneError
-from raytune_app.process import environment, signals_ignored
+from raytune_app.process import environment, signals_ignored, user_name
 
 ADDRESS_REMEDY = "check --address or RAY_ADDRESS, that the cluster runs, and that its token is in ~/.ray/auth_token"
 
@@ -132,7 +131,7 @@ def connect(
     logging.getLogger("ray").setLevel(logging.ERROR)
     beside = threading.Thread(target=_import, args=(meanwhile,))
     beside.start()
-    metadata = {**about, "user": _user(), "raytune": __version__}
+    metadata = {**about, "user": user_name(), "raytune": __version__}
     cluster = _attach(address, metadata) if address else _start(cpus, gpus, metadata)
     try:
         beside.join()
@@ -203,13 +202,6 @@ def _init(metadata: dict[str, str], **settings: Any) -> None:
 
     job = JobConfig(metadata=metadata)  # where the job was submitted, Ray lets that one's metadata have precedence
     ray.init(job_config=job, log_to_driver=False, logging_level=logging.ERROR, **settings)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return str(os.getuid())
 
 
 def _first_line(error: Exception) -> str:

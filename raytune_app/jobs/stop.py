@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raytune_app.errors import DeadlineError, InputError
-from raytune_app.jobs.submit import user_name
+from raytune_app.process import user_name
 from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.liveness import is_lost, read_status
 from raytune_app.tuning.mailbox import Command, Order, send

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib.util
 import secrets
 import tempfile
@@ -18,6 +17,7 @@ from raytune_app.jobs.bundle import Bundle, make_bundle
 from raytune_app.jobs.client import answered
 from raytune_app.jobs.order import ENTRYPOINT, VARIABLE, JobOrder
 from raytune_app.jobs.place import shared_storage
+from raytune_app.process import user_name
 from raytune_app.spec import Experiment
 from raytune_app.tuning.folder import new_id
 
@@ -162,14 +162,6 @@ def check_modules(experiment: Experiment, folders: Sequence[Path]) -> None:
 def _is_installed(module: str) -> bool:
     found = importlib.util.find_spec(module)
     return found is not None and "site-packages" in str(found.origin or found.submodule_search_locations)
-
-
-def user_name() -> str:
-    """Who this is, for the queue and the list; nobody checks it: the cluster has one token for all."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
 
 
 def _refuse_relative_paths(experiment: Experiment) -> None:

@@ -40,12 +40,9 @@ class RayNodes:
     Args:
         environment: more variables for every node.
         head: resources of the head, as `ray start` takes them.
-        durable: the head keeps its state on disk, so that it can be started again.
     """
 
-    def __init__(
-        self, environment: Mapping[str, str] | None = None, *, head_cpus: int = 0, durable: bool = False
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, head_cpus: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ray-nodes-"))
         self.token_file = self.folder / "token"
         self.token_file.touch(mode=0o600)
@@ -61,8 +58,6 @@ class RayNodes:
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             **(environment or {}),
         }
-        if durable:
-            self.environment |= {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(self.folder / "gcs")}
 
     @property
     def address(self) -> str:

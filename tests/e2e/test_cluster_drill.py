@@ -18,7 +18,7 @@ import yaml
 from raytune_app.jobs.client import connect_jobs
 from raytune_app.registry import Registry
 from raytune_app.storage import Storage
-from raytune_app.tuning.folder import StudyFolder, open_study
+from raytune_app.tuning.folder import StudyFolder
 from raytune_app.tuning.liveness import read_status
 from tests.e2e.cluster_life import Laptop, check_nothing_was_lost, driver, kinds
 from tests.e2e.ray_nodes import RayNodes, free_port
@@ -130,7 +130,8 @@ def test_whatever_befalls_the_cluster_nothing_is_lost_and_the_model_answers(lapt
         _goes_on(laptop, study, 2)
         laptop.raytune("stop", study.study)
         laptop.raytune("resume", study.study, "--address", nodes.url)
-        laptop.ended(open_study(laptop.storage, study.study))
+        _goes_on(laptop, study, 2)
+        laptop.ended(study)
         laptop.until(lambda: "2" in asker.versions, "the new champion answers")
         asker.stop()
     check_nothing_was_lost(study, trials=2, epochs=EPOCHS)

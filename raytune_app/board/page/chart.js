@@ -136,7 +136,7 @@ function scale(axis, from, to) {
 /** Round values that divide an axis into about `wanted` parts, with their labels. */
 export function ticks(axis, wanted) {
   if (axis.ticks) return axis.ticks;
-  if (axis.log) return logTicks(axis);
+  if (axis.log) return logTicks(axis, wanted);
   const span = axis.max - axis.min || 1;
   const rough = span / Math.max(1, wanted);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -150,7 +150,7 @@ export function ticks(axis, wanted) {
   return found;
 }
 
-function logTicks(axis) {
+function logTicks(axis, wanted) {
   const found = [];
   const factors = Math.log10(axis.max / axis.min) > 3 ? [1] : [1, 2, 5];
   for (let power = Math.floor(Math.log10(axis.min)); power <= Math.ceil(Math.log10(axis.max)); power += 1) {
@@ -159,7 +159,7 @@ function logTicks(axis) {
       if (value >= axis.min * 0.999 && value <= axis.max * 1.001) found.push([value, String(Number(value.toPrecision(1)))]);
     }
   }
-  return found;
+  return found.length > 1 ? found : ticks({ ...axis, log: false }, wanted);
 }
 
 function axes(context, scene, box, X, Y) {

@@ -4,7 +4,7 @@ import { ComparePage } from "./compare.js";
 import { fill, h } from "./dom.js";
 import { Frozen } from "./frozen.js";
 import { Study } from "./model.js";
-import { Live } from "./source.js";
+import { Live, Problem } from "./source.js";
 import { StudiesPage } from "./studies.js";
 import { StudyPage } from "./study.js";
 import { TrialPage } from "./trial.js";
@@ -21,19 +21,29 @@ let followed;
 
 /** "#/study/demo-1/trial/3" as ["study", "demo-1", "trial", "3"]. */
 function route() {
-  const parts = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decoded);
   return source.isFrozen && parts[0] !== "study" ? ["study", source.id] : parts;
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new Problem("This is not an address of the board.", "A % in it must be followed by two digits.");
+  }
 }
 
 async function show() {
   const turn = (shown += 1);
-  const parts = route();
   page?.close?.();
   page = null;
   const waiting = setTimeout(() => fill(main, h("p", { class: "soft", role: "status" }, "Reading…")), WAIT_MS);
   try {
-    const made = await pageFor(parts);
-    if (turn !== shown) return;
+    const made = await pageFor(route());
+    if (turn !== shown) {
+      made.close?.();
+      return;
+    }
     page = made;
     fill(main, page.element);
     document.title = `${page.element.querySelector("h1").textContent} – raytune`;
@@ -61,10 +71,12 @@ async function pageFor([kind, ...rest]) {
 async function follow(id) {
   if (followed?.id === id) return followed.study;
   unfollow();
+  const turn = shown;
   const study = new Study(await source.study(id));
+  if (turn !== shown) return study; // another page was asked for meanwhile
   const stop = source.follow(id, study.stamp, (content) => {
     study.merge(content);
-    page?.update?.(study);
+    if (page?.study === study) page.update(study);
   }, (isThere, why) => { line.textContent = isThere ? "" : why || "The board does not answer; it is asked again and again."; });
   followed = { id, study, stop };
   return study;

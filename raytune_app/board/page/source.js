@@ -38,12 +38,16 @@ export class Live {
     return asked(`/api/studies/${part(id)}/figures/${part(name)}?${new URLSearchParams(choice)}`);
   }
 
-  /** Call `onNews` with what is new, and `onLine(isThere)` as the board goes and comes; returns what ends it. */
+  /** Call `onNews` with what is new, and `onLine(isThere)` as the board or its storage goes and comes; returns what ends it. */
   follow(id, stamp, onNews, onLine) {
     const events = new EventSource(`/api/studies/${part(id)}/events?since=${part(stamp)}`);
-    events.onmessage = (event) => onNews(JSON.parse(event.data));
+    events.onmessage = (event) => {
+      onLine(true);
+      onNews(JSON.parse(event.data));
+    };
     events.onopen = () => onLine(true);
-    events.onerror = () => onLine(false);
+    events.onerror = () => onLine(false, events.readyState === EventSource.CLOSED ? "The board no longer tells what is new. Reload this page." : null);
+    events.addEventListener("well", () => onLine(true));
     events.addEventListener("problem", (event) => onLine(false, JSON.parse(event.data).error));
     return () => events.close();
   }

@@ -24,6 +24,7 @@ export class StudyPage {
     Object.assign(this, { source, study, wanted: tab });
     this.panels = {};
     this.open = (trial) => { location.hash = `#/study/${encodeURIComponent(this.study.head.id)}/trial/${trial.number}`; };
+    this.title = h("h1", { tabindex: -1 }, study.head.id);
     this.header = h("div");
     this.card = h("div");
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "plots", on: { keydown: (event) => this.step(event) } });
@@ -38,7 +39,7 @@ export class StudyPage {
     this.after = h("div");
     this.element = h("article", {},
       source.isFrozen ? null : h("nav", { "aria-label": "back" }, h("a", { href: "#/" }, "← all studies")),
-      this.header, this.card,
+      this.title, this.header, this.card,
       h("section", { class: "card", "aria-label": "plots" }, this.tabs, this.panel),
       h("section", { class: "card", "aria-labelledby": "trials" }, h("h2", { id: "trials" }, "Trials"), this.table.element),
       this.after);
@@ -48,7 +49,8 @@ export class StudyPage {
   update(study) {
     this.say(study);
     this.study = study;
-    fill(this.header, header(study, this.source.note));
+    const told = h("div", {}, header(study, this.source.note));
+    if (!told.isEqualNode(this.header)) fill(this.header, [...told.childNodes]);
     const card = JSON.stringify([study.head.winner, study.leader?.number, study.leader?.best, study.head.state]);
     if (card !== this.carded) fill(this.card, winnerCard(study, this.open));
     const before = this.shown;
@@ -58,6 +60,10 @@ export class StudyPage {
     this.table.update(study.all, columns(study, this.chosen, () => this.panels.curves?.choose(this.chosen)));
     if (card !== this.carded) fill(this.after, testPart(study), about(study));
     this.carded = card;
+  }
+
+  close() {
+    for (const panel of Object.values(this.panels)) panel.close?.();
   }
 
   /** Tell of a new best, to those who listen. */
@@ -142,7 +148,6 @@ function header(study, note) {
   const counts = Object.entries(study.counts).map(([state, number]) => `${number.toLocaleString("en")} ${state}`).join(", ");
   const state = head.lost ? "stale" : head.state;
   return [
-    h("h1", { tabindex: -1 }, head.id),
     h("p", { class: "soft" }, h("span", { class: `state ${state}` }, state), ` ${head.subject} · ${head.search} search, ${head.scheduler.name}`,
       head.reason ? ` · ended by ${head.reason}` : "", ` · seed ${head.seed} · started ${moment(head.created)}, ${ago(head.created)}`),
     head.lost ? h("p", { class: "wrong" }, `Its driver is gone. To go on: raytune resume ${head.id}`) : null,

@@ -4,6 +4,8 @@ import { fill, h } from "./dom.js";
 
 const ROW = 34;
 const BEYOND = 10;
+/** What in a row can be focused, beside the row itself. */
+const WITHIN = "a, button, input";
 const COMPARED = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/;
 
 /**
@@ -96,9 +98,18 @@ export class Table {
     const last = Math.min(this.shown.length, first + Math.ceil((this.scroll.clientHeight || 600) / ROW) + 2 * BEYOND);
     if (this.drawn === `${first}-${last}`) return;
     this.drawn = `${first}-${last}`;
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    const focused = this.focused();
     fill(this.body, space(first), this.shown.slice(first, last).map((row, index) => this.row(row, first + index)), space(this.shown.length - last));
-    if (focused !== null) this.body.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
+    if (!focused) return;
+    const line = this.body.querySelector(`[data-id="${CSS.escape(focused.id)}"]`);
+    (line?.querySelectorAll(WITHIN)[focused.place] ?? line ?? this.scroll).focus({ preventScroll: true });
+  }
+
+  /** Whose row has the focus, and which of what is in it; null if none has. */
+  focused() {
+    const element = document.activeElement;
+    const line = this.body.contains(element) ? element.closest("tr") : null;
+    return line && { id: line.dataset.id, place: [...line.querySelectorAll(WITHIN)].indexOf(element) };
   }
 
   row(row, index) {

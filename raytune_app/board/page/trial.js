@@ -9,6 +9,7 @@ const NOT_METRICS = new Set(["epoch", "diverged", "finished", "decision", "rung"
 export class TrialPage {
   constructor(source, study, number) {
     Object.assign(this, { source, study, number });
+    this.asked = this.answered = 0;
     this.chart = new Chart();
     this.controls = h("div", { class: "controls" });
     this.legend = h("ul", { class: "legend", "aria-label": "colours" });
@@ -36,10 +37,15 @@ export class TrialPage {
   }
 
   async load() {
+    const turn = (this.asked += 1);
     try {
-      this.detail = await this.source.trial(this.study.head.id, this.number);
+      const detail = await this.source.trial(this.study.head.id, this.number);
+      if (turn < this.answered) return; // a later answer was quicker
+      this.answered = turn;
+      this.detail = detail;
       this.show();
     } catch (error) {
+      if (turn < this.answered) return;
       this.wrong.textContent = [error.message, error.remedy].filter(Boolean).join(" – ");
       this.detail = null;
       this.draw(this.seen.epoch.map((epoch, index) => ({ epoch, ...Object.fromEntries(Object.entries(this.seen.values).map(([name, values]) => [name, values[index]])) })));
@@ -75,11 +81,12 @@ export class TrialPage {
   }
 
   draw(rows) {
+    this.rows = rows;
     const names = numeric(rows);
     this.metric = names.includes(this.metric) ? this.metric : this.study.objective.metric;
     if (this.controls.dataset.names !== names.join()) {
       this.controls.dataset.names = names.join();
-      fill(this.controls, choice("metric", names.map((name) => [name, name]), this.metric, (metric) => { this.metric = metric; this.draw(rows); }));
+      fill(this.controls, choice("metric", names.map((name) => [name, name]), this.metric, (metric) => { this.metric = metric; this.draw(this.rows); }));
     }
     const shown = [this.metric, `train_${this.metric}`].filter((name) => names.includes(name));
     const points = shown.map((name, index) => ({ name, shade: colour(index ? "soft" : "accent"), rows: rows.filter((row) => Number.isFinite(row[name])) }));
