@@ -47,6 +47,7 @@ class Watched:
         self.look_s = LOCAL_S if folder.storage.is_local else REMOTE_S
         self._files = Files.of(folder)
         self._files_version = 0
+        self._was_resumed = False
         self._begin()
         self._lock = threading.RLock()
         self._looked = -float("inf")
@@ -121,7 +122,6 @@ class Watched:
     def _begin(self) -> None:
         self.chronicle = Chronicle(self.experiment.objective)
         self._tail = Tail(self.folder)
-        self._was_resumed = False
         self._boot = secrets.token_hex(4)
 
     def _fold(self) -> None:

@@ -1,5 +1,6 @@
 """Modules become one script that runs in their order; the page's own can be bundled, and has no markup in it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -72,3 +73,15 @@ def test_the_bundle_is_a_script(tmp_path: Path) -> None:
     file = tmp_path / "board.js"
     file.write_bytes(script().body)
     subprocess.run(["node", "--check", str(file)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.21, 0.48), (2.1, 4.9), (0.0011, 0.0019), (0.5, 0.9), (1e-4, 1.0), (3, 40)]
+)
+def test_a_logarithmic_axis_has_two_ticks_or_more_each_in_its_place(low: float, high: float) -> None:
+    asked = f"module_chart.ticks({{ min: {low}, max: {high}, log: true }}, 8)"
+    command = ["node", "-e", f"{bundle(MODULES, 'chart.js')}\nconsole.log(JSON.stringify({asked}));"]
+    ticks = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert len(ticks) >= 2
+    assert all(low * 0.99 <= value <= high * 1.01 and float(label) == pytest.approx(value) for value, label in ticks)

@@ -14,7 +14,9 @@ INKS = ("ink", "soft", "accent", "win", "bad", *(f"state-{state}" for state in S
 
 def _themes() -> dict[str, dict[str, str]]:
     blocks = re.findall(r":root \{(.*?)\}", assets()["style.css"].body.decode(), re.DOTALL)
-    return dict(zip(("light", "dark"), (dict(re.findall(r"--([\w-]+): (#\w{6});", one)) for one in blocks), strict=True))
+    return dict(
+        zip(("light", "dark"), (dict(re.findall(r"--([\w-]+): (#\w{6});", one)) for one in blocks), strict=True)
+    )
 
 
 def _luminance(colour: str) -> float:

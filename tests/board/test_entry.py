@@ -64,6 +64,14 @@ def test_the_token_of_the_address_becomes_a_cookie_that_opens() -> None:
     assert ask(entry, "/api/studies", cookie=cookie.partition(";")[0]).text == "hello"
 
 
+@pytest.mark.parametrize("other", ['other={"a":1}', "[x]", "=", 'q="a;b"'])
+def test_cookies_of_other_programs_do_not_hide_it(other: str) -> None:
+    entry = Entry(_hello, TOKEN)
+    cookie = ask(entry, "/?token=right").headers["set-cookie"].partition(";")[0]
+    for sent in (f"{other}; {cookie}", f"{cookie}; {other}", f"{other};{cookie}"):
+        assert ask(entry, "/api/studies", cookie=sent).text == "hello", sent
+
+
 def test_a_cookie_with_another_value_does_not_open() -> None:
     entry = Entry(_hello, TOKEN)
     cookie = ask(entry, "/?token=right").headers["set-cookie"].partition("=")[0]

@@ -129,3 +129,26 @@ def test_a_large_study_is_thinned_out_and_says_so(storage: Storage, monkeypatch:
     assert found["trials"]["best"][2] == pytest.approx(0.62)
     assert "1 of 10 trials" in frozen["left_out"] and "3 of 10 trials" in frozen["left_out"]
     assert set(frozen["trials"]) == {"0", "9", "8"}
+
+
+def test_the_winners_have_their_pages_and_curves_among_many_that_were_better_or_failed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "MAX_EPOCHS", 1300)
+    folder, log = make_study(storage)
+    for number in range(400):
+        begin(log, number)
+        for epoch in range(1, 5):
+            train(log, number, epoch, 0.9 - number / 1000 + epoch / 10000)
+        if number < 200:
+            log.append("trial_ended", trial=number, state="failed", error="out of memory")
+    finish(folder, log)
+    winner = folder.winner()
+    assert winner is not None
+    pareto = [{**winner, "trial": number} for number in (397, 396)]
+    folder.storage.write_json(folder.paths.winner, {**winner, "trial": 399, "search_trial": 398, "pareto": pareto})
+    frozen = content(page(folder))
+    won = {"399", "398", "397", "396"}
+    assert won <= set(frozen["trials"]) and len(frozen["trials"]) == board.MAX_DETAILED
+    epochs = frozen["study"]["columns"]["trials"]["epochs"]
+    assert epochs[396:] == [4] * 4 and epochs[395] < 4

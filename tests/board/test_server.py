@@ -10,7 +10,9 @@ import pytest
 
 from raytune_app.board.assets import SENT
 from raytune_app.board.server import Board
+from raytune_app.errors import StorageError
 from raytune_app.storage import Storage
+from raytune_app.tuning.folder import StudyFolder
 from tests.board.small import STUDY, begin, finish, make_study, train
 
 Listening = Callable[[Any], AbstractContextManager[str]]
@@ -50,6 +52,8 @@ def test_nothing_else_is(client: httpx.Client, path: str) -> None:
 def test_what_cannot_be_a_study_is_refused_with_a_remedy(client: httpx.Client, study: str) -> None:
     answer = client.get(f"/api/studies/{study}")
     assert answer.status_code in {400, 404}
+    if answer.status_code == 400:  # else it is not even an address of the board
+        assert "study" in answer.json()["error"] and answer.json()["remedy"]
 
 
 def test_an_unknown_study_and_trial_are_not_found(client: httpx.Client, storage: Storage) -> None:
@@ -127,6 +131,26 @@ def test_a_winner_that_is_written_after_the_last_event_is_news(client: httpx.Cli
     assert any(one["head"]["winner"] for one in news(client, stamp))
 
 
+def test_a_storage_that_was_away_is_well_again_without_other_news(
+    client: httpx.Client, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_study(storage)
+    stamp = client.get(f"/api/studies/{STUDY}").json()["stamp"]
+    away, real = [True], StudyFolder.record
+
+    def record(folder: StudyFolder) -> dict[str, Any]:
+        if away:
+            raise StorageError("it is away", "wait")
+        return real(folder)
+
+    monkeypatch.setattr(StudyFolder, "record", record)
+    with client.stream("GET", f"/api/studies/{STUDY}/events", params={"since": stamp}) as answer:
+        told = (line for line in answer.iter_lines() if line.startswith("event: "))
+        assert next(told) == "event: problem"
+        away.clear()
+        assert next(line for line in told if line != "event: problem") == "event: well"
+
+
 def test_a_trial_is_told_in_full(client: httpx.Client, storage: Storage) -> None:
     _, log = make_study(storage)
     begin(log, 0)
@@ -138,6 +162,15 @@ def test_a_figure_says_what_it_lacks(client: httpx.Client, storage: Storage) -> 
     make_study(storage)
     answer = client.get(f"/api/studies/{STUDY}/figures/importance")
     assert answer.status_code == 400 and answer.json()["remedy"]
+
+
+@pytest.mark.parametrize("choice", ["name", "experiment", "view", "search", "title", "x", "objective", "epoch"])
+def test_a_choice_that_a_figure_has_not_is_refused(client: httpx.Client, storage: Storage, choice: str) -> None:
+    folder, log = make_study(storage)
+    begin(log, 0)
+    finish(folder, log)
+    answer = client.get(f"/api/studies/{STUDY}/figures/history", params={choice: "x"})
+    assert answer.status_code == 400 and answer.json()["error"] and answer.json()["remedy"]
 
 
 def test_a_figure_comes_with_a_sentence(client: httpx.Client, storage: Storage) -> None:

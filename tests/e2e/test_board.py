@@ -24,6 +24,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 FIRST, SECOND = "tiny-20261101-000000-0001", "tiny-20261102-000000-0002"
 PHONE = {"width": 360, "height": 740}
 DEADLINE_S = 30.0
+SOFT = "rgb(91, 95, 105)"  # --soft of the page, in light
 PAINTED = "document.querySelector('.chart canvas').toDataURL()"
 
 pytestmark = [
@@ -171,6 +172,36 @@ def test_a_row_opens_its_trial_by_enter_and_back_leads_back(url: str, open_page:
     expect(page.get_by_role("heading", name=FIRST, level=1)).to_be_visible()
 
 
+def test_what_has_the_focus_keeps_it_as_a_study_goes_on(url: str, open_page: OpenPage, storage: Storage) -> None:
+    _, log = four_trials(storage)
+    page = open_page(f"{url}/#/study/{FIRST}")
+    row = page.locator("tr[data-id='2']")
+    places = row.get_by_role("link"), row.get_by_role("checkbox"), row, page.get_by_role("heading", level=1)
+    for epoch, place in enumerate(places, start=2):
+        place.focus()
+        train(log, 0, epoch, 0.5 + epoch / 100)
+        expect(page.locator("tr[data-id='0']")).to_contain_text(f"0.{50 + epoch}00")
+        expect(place).to_be_focused()
+
+
+def test_an_answer_that_comes_late_changes_no_other_page(url: str, open_page: OpenPage, storage: Storage) -> None:
+    four_trials(storage)
+    _, log = four_trials(storage, SECOND)
+    page = open_page(f"{url}/")
+    late: list[Route] = []
+    page.route(f"**/api/studies/{FIRST}", lambda asked: late.append(asked))  # noqa: PLW0108  # Playwright marks it
+    page.route(f"**/api/studies/{FIRST}/events?*", lambda asked: asked.abort())  # which the end of the test would tell
+    with page.expect_request(f"**/api/studies/{FIRST}"):
+        page.get_by_role("link", name=FIRST).click()
+    page.evaluate(f"location.hash = '#/study/{SECOND}'")
+    expect(page.get_by_role("heading", name=SECOND, level=1)).to_be_visible()
+    with page.expect_response(f"**/api/studies/{FIRST}"):
+        late[0].continue_()
+    train(log, 2, 2, 0.95)
+    expect(page.locator("tr[data-id='2']")).to_contain_text("0.9500")
+    assert page.get_by_role("heading", level=1).inner_text() == SECOND
+
+
 def test_rungs_timeline_and_plotly_figures_are_tabs(url: str, open_page: OpenPage, storage: Storage) -> None:
     folder, log = four_trials(storage)
     for number in range(4):
@@ -189,6 +220,13 @@ def test_rungs_timeline_and_plotly_figures_are_tabs(url: str, open_page: OpenPag
         frame = page.frame_locator("iframe")
         expect(frame.locator("body[data-drawn]")).to_be_attached(timeout=20_000)
         expect(frame.locator("svg.main-svg").first).to_be_visible()
+        expect(frame.locator("text.gtitle")).to_have_css("fill", SOFT)
+    page.get_by_role("tab", name="Contour").click()
+    across, up = (page.get_by_role("combobox", name=axis, exact=True) for axis in ("across", "up"))
+    across.select_option("train.lr")  # one axis alone asks for nothing
+    for path, asked in (("train.momentum", "x=train.lr&y=train.momentum"), ("", "")):
+        with page.expect_request(re.compile(rf"/figures/contour\?{re.escape(asked)}$")):
+            up.select_option(path)
 
 
 def test_what_waits_and_a_lost_driver_are_told(url: str, open_page: OpenPage, storage: Storage) -> None:
@@ -206,12 +244,13 @@ def test_what_waits_and_a_lost_driver_are_told(url: str, open_page: OpenPage, st
     expect(page.get_by_text(f"raytune resume {FIRST}")).to_be_hidden()
 
 
-def test_two_studies_are_compared(url: str, open_page: OpenPage, storage: Storage) -> None:
-    four_trials(storage)
+def test_two_studies_are_compared_from_a_page_that_is_none(url: str, open_page: OpenPage, storage: Storage) -> None:
+    four_trials(storage)[0].update(created="2026-11-02T00:00:00+00:00")
     four_trials(storage, SECOND)
-    page = open_page(f"{url}/")
-    expect(page.get_by_role("link", name=FIRST)).to_be_visible()
-    assert rows(page) == [SECOND, FIRST] or rows(page) == [FIRST, SECOND]
+    page = open_page(f"{url}/#/%")
+    expect(page.get_by_role("alert")).to_have_text("This is not an address of the board.")
+    page.get_by_role("link", name="All studies").click()
+    expect(page.locator("tr[data-id] th a")).to_have_text([FIRST, SECOND])  # the newest first, whatever its name
     for study in (FIRST, SECOND):
         page.get_by_role("checkbox", name=f"choose {study} to compare").check()
     page.get_by_role("button", name="Compare 2 studies").click()

@@ -37,7 +37,7 @@ async function show() {
   const turn = (shown += 1);
   page?.close?.();
   page = null;
-  const waiting = setTimeout(() => fill(main, h("p", { class: "soft", role: "status" }, "Reading…")), WAIT_MS);
+  const waiting = setTimeout(() => turn === shown && fill(main, h("p", { class: "soft", role: "status" }, "Reading…")), WAIT_MS);
   try {
     const made = await pageFor(route());
     if (turn !== shown) {
