@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from raytune_app.tuning.metrics import MEASURES, Kind
 from tests.e2e.ray_nodes import RayNodes
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
 
 DEADLINE_S = 90.0
 TRAINING = """
@@ -162,7 +162,6 @@ def test_the_job_says_what_it_works_on(shown: Shown) -> None:
     assert [sorted(metadata) for metadata in told] == [["experiment", "raytune", "user"]]
 
 
-@pytest.mark.slow
 def test_gauges_of_a_study_that_has_ended_are_gone(shown: Shown, nodes: RayNodes) -> None:
     gauges = {measure.exported for measure in MEASURES if measure.kind is Kind.GAUGE}
     deadline = time.monotonic() + DEADLINE_S
