@@ -78,7 +78,10 @@ def connect_jobs(address: str, *, insecure: bool = False) -> JobSubmissionClient
 
     for name in ("ray", "ray.dashboard", "ray._private"):  # importing Ray sets them
         logging.getLogger(name).setLevel(logging.ERROR)
-    return JobSubmissionClient(address, headers=headers)
+    client = JobSubmissionClient(address, headers=headers)
+    if not wants_token:  # in a process that knows a token Ray would show it to anybody
+        client._headers.pop("authorization", None)  # noqa: SLF001  # there is no other way
+    return client
 
 
 def read_token() -> str:

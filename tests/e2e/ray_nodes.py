@@ -126,8 +126,8 @@ class RayNodes:
         command = [
             *inside, str(RAY), "start", "--block", f"--node-ip-address={host}",
             f"--num-cpus={cpus}", f"--num-gpus={gpus}",
-            f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=200000000",
-            f"--temp-dir={self.folder / name}", *options,
+            f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}",
+            "--object-store-memory=200000000", f"--temp-dir={self.folder / name}", *options,
         ]  # fmt: skip
         with (self.folder / f"{name}.log").open("wb") as log:
             self._nodes[name] = subprocess.Popen(

@@ -28,9 +28,8 @@ SOFT = "rgb(91, 95, 105)"  # --soft of the page, in light
 PAINTED = "document.querySelector('.chart canvas').toDataURL()"
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; Debian: apt-get install chromium"),
-    pytest.mark.timeout(120),
+    *(pytest.mark.slow, pytest.mark.timeout(120)),
 ]
 
 OpenPage = Callable[..., Page]

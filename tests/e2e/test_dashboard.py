@@ -117,7 +117,11 @@ def _samples(nodes: RayNodes, study: str) -> dict[str, list[tuple[dict[str, str]
     told = [json.loads(file.read_text()) for file in nodes.folder.glob("*/prom_metrics_service_discovery.json")]
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
     for target in {target for groups in told for group in groups for target in group["targets"]}:
-        for family in text_string_to_metric_families(httpx.get(f"http://{target}/metrics").text):
+        try:
+            text = httpx.get(f"http://{target}/metrics").text
+        except httpx.HTTPError:  # one whose agent has not begun to listen
+            continue
+        for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 if sample.labels.get("study") == study:
                     found.setdefault(sample.name, []).append((sample.labels, sample.value))

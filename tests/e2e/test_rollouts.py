@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -151,7 +151,11 @@ def until(what: Callable[[], bool]) -> None:
 
 
 def processes(name: str) -> set[int]:
-    return {each.pid for each in psutil.Process().children(recursive=True) if name in each.name()}
+    found = set()
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # gone since it was listed
+            found |= {each.pid} if name in each.name() else set()
+    return found
 
 
 def test_a_good_rollout_is_promoted_and_a_rollback_returns(
