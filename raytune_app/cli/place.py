@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 BEGIN_S = 60.0
 """For a study that was submitted to show up: its code is unpacked first."""
+NAME_S = 15.0
+"""The same where only the beginning of an id is named, which may be a slip too."""
 LOOK_S = 0.3
 _WHOLE_ID = re.compile(r".+-\d{8}-\d{6}-[0-9a-f]{4}")
 
@@ -35,20 +37,21 @@ def open_registry(args: argparse.Namespace) -> Registry:
 
 
 def open_soon(args: argparse.Namespace) -> StudyFolder:
-    """The study that is asked for; one that is named by its whole id may just have been submitted, and is waited for.
+    """The study that is asked for; it may just have been submitted, and is waited for.
 
     Raises NotFoundError.
     """
     from raytune_app.errors import NotFoundError
     from raytune_app.tuning.folder import open_study
 
-    storage, until_s = open_storage(args), time.monotonic() + BEGIN_S
+    storage = open_storage(args)
+    until_s = time.monotonic() + (BEGIN_S if _WHOLE_ID.fullmatch(args.study) else NAME_S)
     is_told = False
     while True:
         try:
             return open_study(storage, args.study)
         except NotFoundError:
-            if not _WHOLE_ID.fullmatch(args.study) or time.monotonic() > until_s:
+            if time.monotonic() > until_s:
                 raise
         if not is_told:
             say(f"waiting for {args.study} to begin")

@@ -76,12 +76,18 @@ def connect_jobs(address: str, *, insecure: bool = False) -> JobSubmissionClient
     _check(address, headers)
     from ray.job_submission import JobSubmissionClient
 
-    for name in ("ray", "ray.dashboard", "ray._private"):  # importing Ray sets them
-        logging.getLogger(name).setLevel(logging.ERROR)
     client = JobSubmissionClient(address, headers=headers)
+    quiet()
     if not wants_token:  # in a process that knows a token Ray would show it to anybody
         client._headers.pop("authorization", None)  # noqa: SLF001  # there is no other way
     return client
+
+
+def quiet() -> None:
+    """Ray's own words are for its own users; it sets its loggers anew with every part of it that is imported."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "ray":
+            logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def read_token() -> str:

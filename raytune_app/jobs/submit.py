@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_app.errors import InputError, NotFoundError, RaytuneError
 from raytune_app.jobs.bundle import Bundle, make_bundle
-from raytune_app.jobs.client import answered
+from raytune_app.jobs.client import answered, quiet
 from raytune_app.jobs.order import ENTRYPOINT, VARIABLE, JobOrder
 from raytune_app.jobs.place import shared_storage
 from raytune_app.process import user_name
@@ -110,6 +110,7 @@ def send_job(
     environment = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S), **variables}
     deadline_s = time.monotonic() + AGENT_S
     while True:
+        quiet()
         try:
             client.submit_job(
                 entrypoint=f"{ENTRYPOINT} {module}" if module else ENTRYPOINT,
