@@ -6,8 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.output import result, say
-from raytune_app.cli.place import open_storage
-from raytune_app.cli.studies import STUDY_HELP
+from raytune_app.cli.place import STUDY_HELP, open_storage
 
 if TYPE_CHECKING:
     import socket

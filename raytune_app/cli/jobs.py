@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.output import result, say
-from raytune_app.cli.place import open_storage
+from raytune_app.cli.place import STUDY_HELP, open_storage
 
 if TYPE_CHECKING:
     from raytune_app.jobs.client import Jobs
     from raytune_app.jobs.submit import Submitted
 
 ADDRESS_HELP = "the cluster's dashboard, for example http://127.0.0.1:8265 (default: $RAY_API_SERVER_ADDRESS)"
-STUDY_HELP = "id of a study, or the beginning of one for the newest that fits"
 STOP_S = 90.0
 """How long `stop` waits for the study to end: its trials save what they were about to."""
 

@@ -7,8 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.output import result
-from raytune_app.cli.place import open_storage
-from raytune_app.cli.studies import STUDY_HELP
+from raytune_app.cli.place import STUDY_HELP, open_storage
 
 if TYPE_CHECKING:
     from raytune_app.display.columns import Columns

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raytune_app.storage import Storage
     from raytune_app.tuning.folder import StudyFolder
 
+STUDY_HELP = "id of a study, or the beginning of one for the newest that fits"
 BEGIN_S = 60.0
 """For a study that was submitted to show up: its code is unpacked first."""
 NAME_S = 15.0

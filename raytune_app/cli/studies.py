@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.jobs import add_submission, send
 from raytune_app.cli.output import result, say
-from raytune_app.cli.place import open_storage
+from raytune_app.cli.place import STUDY_HELP, open_storage
 
 if TYPE_CHECKING:
     from raytune_app.spec import Experiment
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 HEAVY = "raytune_app.cli.experiment"
 """Imports torch and Ray Tune."""
-STUDY_HELP = "id of a study, or the beginning of one for the newest that fits"
 EDIT_HELP = "change a setting: budget, trials, resources, confirm, keep, failures or register; may be repeated"
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_app.cli.interrupt import INTERRUPTED
 from raytune_app.cli.output import result, say
-from raytune_app.cli.place import open_soon
-from raytune_app.cli.studies import STUDY_HELP
+from raytune_app.cli.place import STUDY_HELP, open_soon
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import IO, Any, TypeVar
 
 from raytune_app.errors import RaytuneError
@@ -24,7 +23,7 @@ from raytune_app.jobs.order import VARIABLE, JobOrder
 from raytune_app.jobs.queue import Limits, Ticket, admitted, ahead
 from raytune_app.jobs.taking import take_over
 from raytune_app.jobs.tickets import Tickets
-from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.folder import StudyFolder, now_text
 from raytune_app.tuning.liveness import is_lost, read_status
 from raytune_app.tuning.mailbox import Order, take
 from raytune_app.tuning.view import AT_WORK, StudyState
@@ -188,7 +187,7 @@ class Guardian:
 
     def _beat(self) -> None:
         if self._folder.record()["state"] == StudyState.QUEUED:
-            content: dict[str, Any] = {"time": _now(), "driver": None, "slots": 0, "waiting": [], "nodes": []}
+            content: dict[str, Any] = {"time": now_text(), "driver": None, "slots": 0, "waiting": [], "nodes": []}
             self._folder.storage.write_json(self._folder.paths.status, content)
 
     def _try(self, call: Callable[..., T], *arguments: Any, **options: Any) -> T | None:
@@ -211,7 +210,7 @@ class Guardian:
         return str(record["state"]), bool(record.get("settled", True))
 
     def _end(self, state: StudyState, reason: str) -> None:
-        self._folder.update(state=state.value, reason=reason, ended=_now(), settled=True)
+        self._folder.update(state=state.value, reason=reason, ended=now_text(), settled=True)
 
     def _asked(self) -> StudyState | None:
         """How the study should end, if somebody asked for that before it began."""
@@ -259,10 +258,6 @@ def _say(text: str) -> None:
     """Into the job's log."""
     sys.stderr.write(text)
     sys.stderr.flush()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _named(code: int) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from raytune_app.spec import Experiment
 from raytune_app.tuning.conductor import Conductor
 from raytune_app.tuning.confirm import final
-from raytune_app.tuning.folder import StudyFolder
+from raytune_app.tuning.folder import StudyFolder, now_text
 from raytune_app.tuning.record import write_winner
 from raytune_app.tuning.tables import write_trials
 from raytune_app.tuning.view import Event, StudyState, StudyView, TrialState
@@ -47,8 +46,7 @@ def conclude(folder: StudyFolder, experiment: Experiment, conductor: Conductor, 
         write_winner(folder, experiment, view, winner)
     write_trials(folder, view, experiment.objective)
     conductor.log.append("study_ended", state=state.value, reason=reason)
-    ended = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.update(state=state.value, reason=reason, ended=ended, settled=state is not StudyState.FINISHED)
+    folder.update(state=state.value, reason=reason, ended=now_text(), settled=state is not StudyState.FINISHED)
     return Outcome(folder, state, reason, view, winner)
 
 

@@ -93,7 +93,7 @@ def create_study(
             "state": StudyState.QUEUED.value,
             "reason": None,
             "seed": experiment.seed,
-            "created": _now(),
+            "created": now_text(),
             "began": None,
             "ended": None,
             "settled": False,
@@ -116,11 +116,12 @@ def new_id(name: str) -> str:
 
 def take_up(folder: StudyFolder, data_fingerprint: str) -> None:
     """From now on this process works on the study."""
-    begins = {"state": StudyState.RUNNING.value, "reason": None, "began": _now(), "ended": None, "settled": False}
+    begins = {"state": StudyState.RUNNING.value, "reason": None, "began": now_text(), "ended": None, "settled": False}
     folder.update(**begins, driver=this_process(), data_fingerprint=data_fingerprint)
 
 
-def _now() -> str:
+def now_text() -> str:
+    """The time, as records have it: ISO 8601, UTC, seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
