@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 HERE = Path(__file__).parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+sys.path.insert(0, str(HERE.parent))
+
+from tests.e2e.chromium import CHROMIUM, NONE_HERE, chromium, draw  # noqa: E402  # this project, wherever it is started from
+
 VIEW = ViewportSize(width=1120, height=760)
 HIGH = ViewportSize(width=1120, height=1080)
 MAX_BYTES = 200_000
@@ -112,14 +113,7 @@ def of_the_playground(browser: Browser, url: str) -> None:
     """A digit, drawn and answered."""
     page = browser.new_page(viewport=VIEW)
     page.goto(url)
-    box = page.locator("#pad").bounding_box()
-    assert box is not None
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in SEVEN]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=12)
-    page.mouse.up()
+    draw(page, *SEVEN, steps=12)
     expect(page.locator("#found")).to_be_visible()
     keep(page, "playground")
     page.close()
@@ -127,16 +121,13 @@ def of_the_playground(browser: Browser, url: str) -> None:
 
 def main() -> None:
     """Make all pictures."""
-    assert CHROMIUM, "there is no Chromium here; Debian: apt-get install chromium"
-    with tempfile.TemporaryDirectory() as storage, sync_playwright() as playwright:
+    assert CHROMIUM, NONE_HERE
+    with tempfile.TemporaryDirectory() as storage, chromium() as browser:
         asha, pbt = run(storage, *ASHA), run(storage, *PBT)
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not run as root
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
         with running("board", "--port", "0", "--storage", storage) as told:
             of_the_board(browser, told["url"], asha, pbt)
         with running("serve", "mnist", "--storage", storage) as told:
             of_the_playground(browser, told["url"])
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """The board in a real browser: a study that grows, a trial, a comparison, the frozen page; a phone, a keyboard."""
 
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 
 from raytune_app.board.frozen import write_report
 from raytune_app.storage import Storage
 from tests.board.small import begin, finish, make_study, train
+from tests.e2e.chromium import chromium, needs_chromium
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "<img src=x onerror=alert(1)>"
 FIRST, SECOND = "tiny-20261101-000000-0001", "tiny-20261102-000000-0002"
 PHONE = {"width": 360, "height": 740}
@@ -27,21 +25,15 @@ DEADLINE_S = 30.0
 SOFT = "rgb(91, 95, 105)"  # --soft of the page, in light
 PAINTED = "document.querySelector('.chart canvas').toDataURL()"
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; Debian: apt-get install chromium"),
-    *(pytest.mark.slow, pytest.mark.timeout(120)),
-]
+pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.timeout(120)]
 
 OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not run as root
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """The page in a real browser: a finger, a mouse, a keyboard, a phone, a dark room."""
 
 import io
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from serving.versions.dataplane import DataPlane
 from serving.web.rest import Rest
 from serving.wire.pictures import Pictures
 from serving.wire.texts import Texts
+from tests.e2e.chromium import chromium, draw, needs_chromium
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "<img src=x onerror=alert(1)>"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
@@ -27,7 +25,7 @@ READABLE = 4.5
 
 Listening = Callable[[Any], AbstractContextManager[str]]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; Debian: apt-get install chromium")
+pytestmark = needs_chromium
 
 
 class Lines:
@@ -70,11 +68,8 @@ def ink(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not run as root
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -118,18 +113,6 @@ def open_page(browser: Browser, url: str) -> Iterator[OpenPage]:
 
 def _is_home(address: str, home: str) -> bool:
     return address.startswith((f"{home}/", "data:,", f"blob:{home}/"))
-
-
-def draw(page: Page, *points: tuple[float, float]) -> None:
-    """One stroke over the pad, by shares of its sides."""
-    box = page.locator("#pad").bounding_box()
-    assert box is not None
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=8)
-    page.mouse.up()
 
 
 def type_text(page: Page, text: str) -> None:
